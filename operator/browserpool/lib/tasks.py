@@ -1,0 +1,102 @@
+"""Tasks that somebody owns, deadlines, and a stop on SIGTERM.
+
+``asyncio.TaskGroup`` serves where work ends with a block of code. ``Background`` serves where it outlives the caller (a
+release after the answer was sent): it holds the tasks, logs what fails, and is closed with a deadline.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Self, TypeVar
+
+from browserpool.lib import chance
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Background:
+    """A set of tasks that outlive their callers.
+
+    Used as an async context manager: on leaving, running tasks get ``grace`` seconds to finish and are then cancelled.
+    """
+
+    def __init__(self, *, grace: float = 10.0) -> None:
+        self._grace = grace
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run ``work``; if it fails and nobody awaits it, the failure is logged under ``name``."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background task failed", extra={"task": task.get_name()}, exc_info=error)
+
+    async def close(self) -> None:
+        """Let running tasks finish for ``grace`` seconds, then cancel them, and wait for the cancellation."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._grace)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._grace)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def finish(work: Coroutine[Any, Any, T], *, deadline: float) -> T:
+    """Run ``work`` to its end even if the caller is cancelled meanwhile; the cancellation is then raised.
+
+    For clean-up that must not be cut short. ``deadline`` (seconds) bounds it all the same.
+    """
+    task = asyncio.get_running_loop().create_task(asyncio.wait_for(work, deadline))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("clean-up failed after a cancellation", exc_info=task.exception())
+        raise
+
+
+async def periodically(action: Callable[[], Awaitable[object]], *, every: float, name: str) -> None:
+    """Call ``action`` about every ``every`` seconds (jittered) until cancelled; a failure is logged and does not end it."""
+    while True:
+        try:
+            await action()
+        except Exception:  # a loop of the process's own must outlive any one failure
+            log.warning("periodic work failed; it will be tried again", extra={"work": name}, exc_info=True)
+        await asyncio.sleep(chance.jitter(every))
+
+
+def backoff(*, first: float, factor: float = 2.0, most: float) -> Iterator[float]:
+    """Endless delays in seconds: ``first``, then ``factor`` times more each, never over ``most``."""
+    delay = first
+    while True:
+        yield min(delay, most)
+        delay = min(delay * factor, most)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets; for the main task of a process to wait for."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,102 @@
+"""Every metric of every process: name, help, labels. A test holds the README's table equal to this file.
+
+Names follow Prometheus' conventions (base units, ``_total`` for counters). A process serves only those it has touched; the room
+that counts a thing says so here.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_SLOW = (0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
+_SIZES = (1, 2, 5, 10, 20, 50, 75, 100, 250, 500, 1000)
+
+# ---------------------------------------------------------------- router
+BROWSERS = Gauge(
+    "browserpool_browsers", "Browsers by state, as the store has them", ["pool", "region", "state"], registry=REGISTRY
+)
+CLAIMS = Counter(
+    "browserpool_claims",
+    "Claims by outcome and by how near the browser was",
+    ["pool", "region", "outcome", "locality"],
+    registry=REGISTRY,
+)
+CLAIM_SECONDS = Histogram(
+    "browserpool_claim_seconds",
+    "One claim in the store, the wait for a connection included",
+    ["pool"],
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+QUEUE_DEPTH = Gauge(
+    "browserpool_queue_depth", "Requests that wait for a browser at this router", ["pool"], registry=REGISTRY
+)
+QUEUE_SECONDS = Histogram(
+    "browserpool_queue_seconds",
+    "How long requests waited for a browser, by how the wait ended",
+    ["pool", "outcome"],
+    buckets=_SLOW,
+    registry=REGISTRY,
+)
+ACTION_SECONDS = Histogram(
+    "browserpool_action_seconds",
+    "Quick actions from the request's arrival to the answer's last byte",
+    ["pool", "action", "outcome"],
+    buckets=_SLOW,
+    registry=REGISTRY,
+)
+SESSIONS_OPEN = Gauge("browserpool_cdp_connections", "CDP connections open at this router", ["pool"], registry=REGISTRY)
+REFUSED = Counter("browserpool_refused", "Requests refused before a claim, by reason", ["reason"], registry=REGISTRY)
+RELEASES = Counter(
+    "browserpool_releases",
+    "Sessions ended by this router, by what became of the browser",
+    ["pool", "state"],
+    registry=REGISTRY,
+)
+
+# ---------------------------------------------------------------- store
+BATCH_ROWS = Histogram("browserpool_heartbeat_batch_rows", "Heartbeats in one batch", buckets=_SIZES, registry=REGISTRY)
+BATCH_SECONDS = Histogram(
+    "browserpool_heartbeat_batch_seconds", "One batch's write, retries included", buckets=_FAST, registry=REGISTRY
+)
+BATCH_FAILED_ROWS = Counter(
+    "browserpool_heartbeat_failed_rows", "Heartbeats that could not be written", registry=REGISTRY
+)
+HEARTBEATS_REFUSED = Counter(
+    "browserpool_heartbeats_refused", "Heartbeats refused because the queue was full", registry=REGISTRY
+)
+REGION_LAG = Gauge(
+    "browserpool_region_lag_seconds",
+    "Age of the oldest unwritten heartbeat of the region",
+    ["region"],
+    registry=REGISTRY,
+)
+LEASES_EXPIRED = Counter("browserpool_leases_expired", "Sessions whose lease ran out", ["pool"], registry=REGISTRY)
+
+# ---------------------------------------------------------------- agent
+CHROMIUM_RESTARTS = Counter(
+    "browserpool_chromium_restarts", "Starts of Chromium after the first, by why", ["reason"], registry=REGISTRY
+)
+CHROMIUM_START_SECONDS = Histogram(
+    "browserpool_chromium_start_seconds", "From Chromium's exec until CDP answers", buckets=_SLOW, registry=REGISTRY
+)
+AGENT_ACTION_SECONDS = Histogram(
+    "browserpool_agent_action_seconds",
+    "Quick actions inside the agent",
+    ["action", "outcome"],
+    buckets=_SLOW,
+    registry=REGISTRY,
+)
+EGRESS = Counter(
+    "browserpool_egress_connections", "Connections that pages asked for, by verdict", ["verdict"], registry=REGISTRY
+)
+HEARTBEATS_SENT = Counter("browserpool_heartbeats_sent", "Heartbeats sent, by outcome", ["outcome"], registry=REGISTRY)
+
+# ---------------------------------------------------------------- local, controller
+AGENT_RESTARTS = Counter(
+    "browserpool_agent_restarts",
+    "Browsers replaced because their process or pod died",
+    ["pool", "region"],
+    registry=REGISTRY,
+)

@@ -1,0 +1,32 @@
+"""The addresses and headers between router and agent (and, later, sidecar and agent).
+
+Every call but the probes carries ``Authorization: Bearer <claim token>``. Errors come as the wire's error envelope
+(``wire.envelope``), with the status that the client is to see, so that a router passes them through untouched.
+"""
+
+ACTION = "/v1/actions/{action}"
+"""POST: a quick action; the body is the client's, validated. 200: bytes or JSON, as the client is to get it."""
+CDP = "/v1/cdp"
+"""WebSocket: the browser's own CDP endpoint."""
+CDP_PAGE = "/v1/cdp/page/{target}"
+"""WebSocket: one page's CDP endpoint."""
+CHROME_JSON = "/v1/json/{rest:.*}"
+"""GET, PUT: Chrome's own ``/json/…``, answered by Chrome; WebSocket addresses in it are Chrome's and must be rewritten."""
+END = "/v1/end"
+"""POST: the session of the token's fence is over. Answered with ``Ended`` when the browser is clean or has to give up."""
+
+HEALTHZ = "/healthz"
+READYZ = "/readyz"
+METRICS = "/metrics"
+
+ROUTER_HELLO = "/internal/v1/hello"
+"""POST ``Hello`` to a router, with the agent token. 200 ``Welcome``; 404: the browser is not registered (yet)."""
+ROUTER_HEARTBEAT = "/internal/v1/heartbeat"
+"""POST ``Heartbeat``. 200 ``Reply`` once it is written; 503: the queue is full, say it again next time."""
+
+BROWSER_MS_USED = "X-Browser-Ms-Used"
+"""Milliseconds for which an action kept the browser."""
+CLEAN = "clean"
+"""Field of END's answer: true when nothing of the session is left and the browser may be claimed again."""
+GIVE_UP = "gone"
+"""Field of END's answer: true when the agent will exit instead of recycling (``recycle: Delete``)."""

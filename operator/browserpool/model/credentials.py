@@ -1,0 +1,103 @@
+"""Credentials, each derived or checked by a pure function.
+
+* One signing key belongs to an installation. From it each browser's two secrets are derived, so that a browser's own
+  secrets speak for that browser alone: a **claim key** (the router signs claim tokens with it, the agent checks them) and an
+  **agent token** (the agent's bearer token for heartbeats).
+* A **claim token** says: the bearer holds this browser's session of this fence, until this time on the database's clock.
+* **Bearer tokens** of clients are kept as SHA-256 only. They are long random secrets, never passwords, so a slow hash would
+  protect nothing and would cost every request.
+"""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import hmac
+
+import orjson
+
+from browserpool.model import errors
+from browserpool.model.names import BrowserId, Fence, SessionId
+
+
+def _derive(signing_key: str, purpose: str, browser_id: BrowserId) -> str:
+    return hmac.new(signing_key.encode(), f"{purpose}:{browser_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def claim_key(*, signing_key: str, browser_id: BrowserId) -> str:
+    """The secret that router and agent share to sign and check this browser's claim tokens."""
+    return _derive(signing_key, "claim", browser_id)
+
+
+def agent_token(*, signing_key: str, browser_id: BrowserId) -> str:
+    """The bearer token by which this browser's agent speaks to routers."""
+    return _derive(signing_key, "agent", browser_id)
+
+
+def is_agent_token(token: str, *, signing_key: str, browser_id: BrowserId) -> bool:
+    """Whether ``token`` is this browser's agent token; takes the same time whatever the answer."""
+    return hmac.compare_digest(token.encode(), agent_token(signing_key=signing_key, browser_id=browser_id).encode())
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimToken:
+    """``expires`` is in seconds since 1970 on the database's clock."""
+
+    browser_id: BrowserId
+    session_id: SessionId
+    fence: Fence
+    kind: str
+    expires: float
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _signature(payload: str, key: str) -> bytes:
+    return hmac.new(key.encode(), payload.encode(), hashlib.sha256).digest()
+
+
+def sign(token: ClaimToken, *, key: str) -> str:
+    """``token`` as text, signed with the browser's claim key."""
+    payload = _encode(orjson.dumps([token.browser_id, token.session_id, token.fence, token.kind, token.expires]))
+    return f"{payload}.{_encode(_signature(payload, key))}"
+
+
+def verify(text: str, *, key: str, browser_id: BrowserId, now: float) -> ClaimToken:
+    """The token in ``text``, if it was signed for this browser and has not expired at ``now`` (database's seconds).
+
+    Whether its fence is current is for the agent to say: that is state, and this is not.
+
+    Raises:
+        errors.Unauthorized: not a token, not signed with ``key``, another browser's, or expired.
+    """
+    payload, _, signature = text.partition(".")
+    try:
+        genuine = hmac.compare_digest(_decode(signature), _signature(payload, key))
+        fields = orjson.loads(_decode(payload)) if genuine else None
+    except (ValueError, binascii.Error):
+        genuine, fields = False, None
+    if not genuine or fields is None:
+        raise errors.Unauthorized("The claim token is not one that this browser's router signed.")
+    token = ClaimToken(
+        browser_id=BrowserId(fields[0]),
+        session_id=SessionId(fields[1]),
+        fence=Fence(fields[2]),
+        kind=fields[3],
+        expires=fields[4],
+    )
+    if token.browser_id != browser_id:
+        raise errors.Unauthorized(f"The claim token is for browser {token.browser_id}, and this is {browser_id}.")
+    if token.expires <= now:
+        raise errors.Unauthorized("The claim token has expired; claim again.")
+    return token
+
+
+def hashed(bearer: str) -> bytes:
+    """What is kept of a client's bearer token."""
+    return hashlib.sha256(bearer.encode()).digest()

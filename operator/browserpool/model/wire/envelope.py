@@ -1,0 +1,33 @@
+"""What goes back: ``{"success": …, "result": …, "errors": […], "messages": […]}``.
+
+Everything under ``/devtools/*`` is bare JSON instead when it succeeds: an envelope there breaks the SDKs.
+"""
+
+from typing import Any
+
+from browserpool.model import errors
+
+NO_RETRY = "x-should-retry"
+"""The SDKs re-send 408, 409, 429 and 5xx unless this header says ``false``."""
+
+
+def success(result: object, **extra: object) -> dict[str, Any]:
+    """The envelope of an answer; ``extra`` stands beside ``result`` (``meta``)."""
+    return {"success": True, "result": result, "errors": [], "messages": [], **extra}
+
+
+def failure(error: errors.BrowserpoolError) -> dict[str, Any]:
+    """The envelope of an error."""
+    return {
+        "success": False,
+        "result": None,
+        "errors": [{"code": int(error.code), "message": error.message}],
+        "messages": [],
+    }
+
+
+def failure_headers(error: errors.BrowserpoolError) -> dict[str, str]:
+    """``Retry-After`` within the 1 to 60 s that the SDKs honour, or the word not to retry."""
+    if error.retry_after is not None:
+        return {"Retry-After": str(min(max(error.retry_after, 1), 60))}
+    return {NO_RETRY: "false"} if error.status in (408, 409, 422) else {}
