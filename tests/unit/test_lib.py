@@ -1,0 +1,143 @@
+"""The tools: settings, tasks, logs, the web server's bits."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+
+import aiohttp
+import orjson
+import pydantic
+import pytest
+from aiohttp import web
+
+from browserpool.lib import logs, settings, tasks
+from browserpool.lib import web as lib_web
+
+
+class Example(pydantic.BaseModel):
+    name: str
+    port: int = 8080
+
+
+def test_settings_come_from_prefixed_variables():
+    read = settings.from_environment(Example, {"BROWSERPOOL_NAME": "x", "BROWSERPOOL_PORT": "1", "NAME": "other"})
+    assert read == Example(name="x", port=1)
+    assert settings.from_environment(Example, settings.to_environment(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("environment", "variable"),
+    [({}, "BROWSERPOOL_NAME"), ({"BROWSERPOOL_NAME": "x", "BROWSERPOOL_PORT": "many"}, "BROWSERPOOL_PORT")],
+)
+def test_a_bad_setting_is_named(environment, variable):
+    with pytest.raises(settings.SettingsError, match=variable):
+        settings.from_environment(Example, environment)
+
+
+def test_backoff_grows_to_its_bound():
+    assert list(itertools.islice(tasks.backoff(first=1, most=5), 5)) == [1, 2, 4, 5, 5]
+
+
+async def test_background_work_outlives_its_caller_and_is_finished_on_close():
+    done = []
+
+    async def work():
+        await asyncio.sleep(0)
+        done.append(True)
+
+    async with tasks.Background() as background:
+        background.spawn(work(), name="work")
+        assert len(background) == 1
+    assert done == [True]
+
+
+async def test_background_work_that_does_not_end_is_cancelled_after_its_grace():
+    async with tasks.Background(grace=0.01) as background:
+        task = background.spawn(asyncio.Event().wait(), name="endless")
+    assert task.cancelled()
+
+
+async def test_a_background_failure_is_logged(caplog):
+    async def fail():
+        raise ValueError("broken")
+
+    async with tasks.Background() as background:
+        background.spawn(fail(), name="failing")
+    assert "background task failed" in caplog.text
+
+
+async def test_clean_up_finishes_although_its_caller_is_cancelled():
+    started, finished = asyncio.Event(), asyncio.Event()
+
+    async def clean_up():
+        started.set()
+        await asyncio.sleep(0.01)
+        finished.set()
+
+    async with asyncio.TaskGroup() as group:
+        caller = group.create_task(tasks.finish(clean_up(), deadline=5))
+        await started.wait()
+        caller.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await caller
+        assert caller.cancelled()
+        assert finished.is_set()
+
+
+async def test_clean_up_is_bounded():
+    with pytest.raises(TimeoutError):
+        await tasks.finish(asyncio.Event().wait(), deadline=0.01)
+
+
+async def test_periodic_work_survives_a_failure(caplog):
+    calls = 0
+    enough = asyncio.Event()
+
+    async def sometimes():
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("once")
+        enough.set()
+
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(tasks.periodically(sometimes, every=0.001, name="sometimes"))
+        async with asyncio.timeout(5):
+            await enough.wait()
+        loop.cancel()
+    assert "periodic work failed" in caplog.text
+
+
+def test_a_json_log_line_carries_its_extras():
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "claimed %s", ("b",), None)
+    record.session = "s1"
+    line = orjson.loads(logs._Json("router").format(record))
+    assert (line["message"], line["session"], line["process"]) == ("claimed b", "s1", "router")
+    assert logs._Text("router").format(record).endswith("claimed b session=s1")
+
+
+async def test_a_handler_is_cancelled_when_its_client_goes_away():
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handler(_request):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with lib_web.serve(app, host="127.0.0.1", port=0) as address, aiohttp.ClientSession() as client:
+        async with asyncio.TaskGroup() as group:
+            request = group.create_task(client.get(f"http://{address}/"))
+            await started.wait()
+            request.cancel()
+        async with asyncio.timeout(5):
+            await cancelled.wait()
+
+
+def test_addresses_of_both_families():
+    assert str(lib_web.Address(host="127.0.0.1", port=1)) == "127.0.0.1:1"
+    assert str(lib_web.Address(host="::1", port=1)) == "[::1]:1"

@@ -1,0 +1,97 @@
+"""The BrowserPool manifest: what is read, what is refused, and in which words."""
+
+import pydantic
+import pytest
+
+from browserpool.model import pool
+from browserpool.model.names import RegionName
+
+
+def manifest(**spec):
+    return {
+        "apiVersion": "browserpool.dev/v1alpha1",
+        "kind": "BrowserPool",
+        "metadata": {"name": "default"},
+        "spec": spec,
+    }
+
+
+def test_an_empty_spec_has_the_documented_defaults():
+    spec = pool.BrowserPool.model_validate(manifest()).spec
+    assert spec.replicas == 1
+    assert [region.name for region in spec.regions] == ["local"]
+    assert spec.sessions.keep_alive == 60
+    assert spec.sessions.recycle_after == 50
+    assert spec.on_empty.mode is pool.OnEmptyMode.QUEUE
+    assert spec.on_empty.queue_timeout == 30
+    assert spec.spillover is pool.Spillover.WHEN_EMPTY_OR_STALE
+
+
+def test_a_region_overrides_the_pools_numbers():
+    spec = pool.BrowserPool.model_validate(
+        manifest(replicas=4, maxReplicas=10, regions=[{"name": "eu"}, {"name": "us", "replicas": 2, "maxReplicas": 3}])
+    ).spec
+    eu, us = spec.regions
+    assert (spec.wanted(eu), spec.most(eu)) == (4, 10)
+    assert (spec.wanted(us), spec.most(us)) == (2, 3)
+    assert spec.region(RegionName("us")) is us
+    assert spec.region(RegionName("mars")) is None
+
+
+def test_without_a_maximum_the_pool_does_not_grow():
+    spec = pool.BrowserPool.model_validate(manifest(replicas=4)).spec
+    assert spec.most(spec.regions[0]) == 4
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"replicas": -1}, "greater than or equal to 0"),
+        ({"replicsa": 1}, "Extra inputs are not permitted"),
+        ({"regions": []}, "at least 1 item"),
+        ({"regions": [{"name": "eu"}, {"name": "eu"}]}, "each name may stand once"),
+        ({"regions": [{"name": "eu", "backup": "eu"}]}, "cannot be its own backup"),
+        ({"regions": [{"name": "eu", "backup": "us"}]}, "not among eu"),
+        ({"regions": [{"name": "EU"}]}, "should match pattern"),
+        ({"replicas": 4, "maxReplicas": 3}, "maxReplicas 3 below replicas 4"),
+        ({"sessions": {"keepAlive": "soon"}}, "written like 90s, 5m or 1h30m"),
+        ({"sessions": {"keepAlive": True}}, "written like 90s, 5m or 1h30m"),
+        ({"sessions": {"recycle": "Maybe"}}, "'Restart' or 'Delete'"),
+        ({"egress": {"allow": ["10.0.0.0/33"]}}, "10.0.0.0/33"),
+    ],
+)
+def test_a_bad_manifest_is_refused_in_words(spec, words):
+    with pytest.raises(pydantic.ValidationError, match=words.replace("/", "/")):
+        pool.BrowserPool.model_validate(manifest(**spec))
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("90s", 90), ("5m", 300), ("1h30m", 5400), ("500ms", 0.5), ("1.5s", 1.5), ("2d", 172800), (12, 12), (0, 0)],
+)
+def test_durations(written, seconds):
+    spec = pool.BrowserPool.model_validate(manifest(sessions={"keepAlive": written})).spec
+    assert spec.sessions.keep_alive == seconds
+
+
+def test_a_manifest_survives_being_stored():
+    read = pool.BrowserPool.model_validate(
+        manifest(replicas=3, sessions={"keepAlive": "90s"}, egress={"allow": ["10.0.0.0/8"]})
+    )
+    stored = read.model_dump(mode="json", by_alias=True)
+    assert stored["spec"]["sessions"]["keepAlive"] == "90s"
+    assert pool.BrowserPool.model_validate(stored) == read
+
+
+@pytest.mark.parametrize(
+    ("mode", "when_empty", "when_stale"),
+    [
+        ("Never", False, False),
+        ("WhenEmpty", True, False),
+        ("WhenStale", False, True),
+        ("WhenEmptyOrStale", True, True),
+    ],
+)
+def test_spillover(mode, when_empty, when_stale):
+    spillover = pool.Spillover(mode)
+    assert (spillover.when_empty, spillover.when_stale) == (when_empty, when_stale)
