@@ -1,0 +1,74 @@
+"""Which quick actions there are, and from bytes to a checked body."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+import pydantic
+
+from browserpool.model import errors
+from browserpool.model.wire import complaints, pdf, screenshot, shared
+
+MAX_BODY: Final = 50 * 1024 * 1024
+"""Bytes."""
+
+
+class Content(shared.QuickAction):
+    """The body of ``POST /content``: the shared one."""
+
+
+ACTIONS: Final[Mapping[str, type[shared.QuickAction]]] = {
+    "content": Content,
+    "pdf": pdf.Pdf,
+    "screenshot": screenshot.Screenshot,
+}
+"""By the last part of the address."""
+
+
+def parse(action: str, body: bytes, *, cache_ttl: str | None = None) -> shared.QuickAction:
+    """The body of ``action``, checked. ``cache_ttl`` is the query's ``cacheTTL``, which wins over the body's.
+
+    Raises:
+        errors.NotFound: there is no such action; the message lists those there are.
+        errors.TooLarge: more than ``MAX_BODY`` bytes.
+        errors.InvalidRequest: the message names each field that is wrong, and how to mend it.
+    """
+    model = _model(action)
+    value = _json(body)
+    if cache_ttl is not None:
+        value = {**value, "cacheTTL": _seconds(cache_ttl)}
+    try:
+        return model.model_validate(value)
+    except pydantic.ValidationError as error:
+        raise errors.InvalidRequest(complaints.describe(error, body=model)) from error
+
+
+def _model(action: str) -> type[shared.QuickAction]:
+    try:
+        return ACTIONS[action]
+    except KeyError:
+        known = ", ".join(sorted(ACTIONS))
+        raise errors.NotFound(f"there is no quick action {action!r}; there are: {known}") from None
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_BODY:
+        raise errors.TooLarge(
+            f"the body has {len(body)} bytes; the most is {MAX_BODY}: load the page by its url instead"
+        )
+    if not body:
+        raise errors.InvalidRequest('the body is empty; send a JSON object like {"url": "https://example.com"}')
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise errors.InvalidRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise errors.InvalidRequest('the body must be a JSON object, like {"url": "https://example.com"}')
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise errors.InvalidRequest(f"cacheTTL must be a number of seconds (given: {text[:60]!r})") from None
