@@ -1,0 +1,14 @@
+"""The pool's policy as pure functions: values in, actions out.
+
+What lives here: every decision on how many browsers exist, which one goes and when. What must not enter: clocks (ages come in, in
+seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and can act on it may call it.
+
+=============== ======================================================================================
+``seen``        what is observed of a browser, its pod and its region
+``plan``        ``plan(pool, world) -> actions``
+``rollout``     how many browsers a template change may take away at once
+``settling``    for how long a region has been short of browsers, or has had too many
+``template``    the hash of all that makes one browser differ from another
+``status``      what the pool's state is called: counts and conditions
+=============== ======================================================================================
+"""

@@ -1,0 +1,241 @@
+"""``plan(pool, world) -> actions``: the one policy by which browsers come and go.
+
+Called with everything that exists, as often as one likes: it looks at states, never at events, so a missed event costs a delay and
+nothing else. Applying its actions and asking again ends at an empty plan. Three rules hold whatever the input:
+
+* a claimed browser that runs is never deleted; at most it is marked to drain when its session ends;
+* no region gets more pods than ``maxReplicas``;
+* names are a function of pool, region and ordinal, so a create that is repeated makes nothing twice.
+"""
+
+import dataclasses
+import itertools
+
+from browserpool.controller.desired import rollout, seen, template
+from browserpool.model import names
+from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.pool import BrowserPool, PoolSpec, Region
+from browserpool.model.states import BrowserState
+
+SHORT_SETTLES = 3.0
+"""Seconds of shortage after which claimed browsers are replaced. A quick action gives its browser back sooner, and needs none."""
+SURPLUS_SETTLES = 5.0
+"""Seconds of surplus after which it is drained: shorter ones come from sessions that have just ended."""
+BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
+"""Seconds before a name whose pods die young is tried again: doubling from the first to the most."""
+
+_UNCLAIMED = frozenset({BrowserState.STARTING, BrowserState.READY, BrowserState.RECYCLING})
+_ENDED = frozenset({None, BrowserState.GONE})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Register the name, then make its pod. A pod of that name that is there already is left as it is."""
+
+    browser_id: BrowserId
+    region: RegionName
+    ordinal: int
+    template_hash: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """Register a pod that runs and has no row."""
+
+    browser_id: BrowserId
+    region: RegionName
+    ordinal: int
+    template_hash: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """Let no further claim take it; a session that is on it ends in its own time."""
+
+    browser_id: BrowserId
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Delete the pod."""
+
+    browser_id: BrowserId
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """End the row, and with it a session that was on it: there is no pod any more."""
+
+    browser_id: BrowserId
+    reason: str
+
+
+Action = Create | Adopt | Drain | Delete | Forget
+
+
+def plan(pool: BrowserPool | None, world: seen.World) -> tuple[Action, ...]:
+    """What to do next so that ``world`` becomes what ``pool`` says; ``None``: the pool is deleted."""
+    kept = {} if pool is None else {RegionName(region.name): region for region in pool.spec.regions}
+    abandoned = [browser for browser in world.browsers if browser.region not in kept]
+    reason = "the pool was deleted" if pool is None else "the region was taken out of the pool"
+    actions = [action for browser in abandoned for action in _give_up(browser, reason=reason)]
+    if pool is not None:
+        for name, region in kept.items():
+            actions += _in_region(pool.name, pool.spec, region, world.of(name), world.settled_in(name))
+    return tuple(actions)
+
+
+def backoff(deaths: int) -> float:
+    """Seconds to wait before a name whose last ``deaths`` pods died young gets another."""
+    return 0.0 if deaths == 0 else min(BACKOFF_FIRST * 2.0 ** min(deaths - 1, 16), BACKOFF_MOST)
+
+
+def is_held(browser: seen.Browser) -> bool:
+    """Whether this name waits for its backoff to pass before it gets a pod again."""
+    return (
+        browser.state in _ENDED
+        and not browser.pod.exists
+        and browser.deaths > 0
+        and (browser.death_age is None or browser.death_age < backoff(browser.deaths))
+    )
+
+
+def occupies(browser: seen.Browser) -> bool:
+    """Whether a row or a pod still bears the name."""
+    return browser.pod.exists or browser.state not in _ENDED
+
+
+def _give_up(browser: seen.Browser, *, reason: str) -> list[Action]:
+    if browser.state is None and browser.pod is seen.Pod.RUNNING:
+        return [Delete(browser_id=browser.browser_id, reason=reason)]
+    return _tidied(browser) or _drained([browser] if _runs(browser) else [], reason=reason)
+
+
+def _tidied(browser: seen.Browser) -> list[Action]:
+    """What follows from the browser's row and pod alone, whatever the pool wants."""
+    if browser.state in _ENDED:
+        return _without_row(browser)
+    if browser.state is BrowserState.DRAINING:
+        return _draining(browser)
+    if not browser.pod.serves:
+        return [Forget(browser_id=browser.browser_id, reason="its pod is gone")]
+    return _drained([browser] if browser.pod is seen.Pod.STOPPING else [], reason="its pod is being deleted")
+
+
+def _without_row(browser: seen.Browser) -> list[Action]:
+    if browser.pod is seen.Pod.RUNNING and browser.state is None:
+        return [
+            Adopt(
+                browser_id=browser.browser_id,
+                region=browser.region,
+                ordinal=browser.ordinal,
+                template_hash=browser.template_hash,
+            )
+        ]
+    deletable = browser.pod in (seen.Pod.RUNNING, seen.Pod.DEAD)
+    return [Delete(browser_id=browser.browser_id, reason="it has no row: nobody can claim it")] if deletable else []
+
+
+def _draining(browser: seen.Browser) -> list[Action]:
+    match browser.pod:
+        case seen.Pod.ABSENT:
+            return [Forget(browser_id=browser.browser_id, reason="drained, and its pod is deleted")]
+        case seen.Pod.STOPPING:
+            return []
+        case _:
+            return [Delete(browser_id=browser.browser_id, reason="drained")]
+
+
+def _runs(browser: seen.Browser) -> bool:
+    return browser.pod is seen.Pod.RUNNING and browser.state in (_UNCLAIMED | {BrowserState.CLAIMED})
+
+
+def _drained(browsers: list[seen.Browser], *, reason: str) -> list[Action]:
+    return [Drain(browser_id=b.browser_id, reason=reason) for b in browsers if not b.drain_requested]
+
+
+def _in_region(
+    pool: PoolName, spec: PoolSpec, region: Region, browsers: tuple[seen.Browser, ...], settled: seen.Settled
+) -> list[Action]:
+    wanted, most, current = spec.wanted(region), spec.most(region), template.hashed(spec, region)
+    tidied = [action for browser in browsers for action in _tidied(browser)]
+    unclaimed = [b for b in browsers if _runs(b) and b.state is not BrowserState.CLAIMED]
+    claimed = [b for b in browsers if _runs(b) and b.state is BrowserState.CLAIMED]
+    failed = _failed(unclaimed, grace=spec.refill.readiness_grace)
+    supply = [b for b in unclaimed if b not in failed]
+
+    surplus = len(supply) - wanted if settled.surplus_for >= SURPLUS_SETTLES else 0
+    over = len(supply) + len(claimed) - most
+    spare = _most_dispensable(supply, current=current)[: max(0, surplus, over)]
+    kept = [b for b in supply if b not in spare]
+    outdated = _to_update(kept, claimed, wanted=wanted, most=most, current=current)
+
+    leaving = {b.browser_id for b in outdated}
+    on_the_way = sum(b.browser_id not in leaving for b in kept)
+    if settled.short_for < SHORT_SETTLES:
+        on_the_way += sum(not b.drain_requested for b in claimed)
+    missing = wanted - on_the_way
+    return [
+        *tidied,
+        *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
+        *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
+        *_drained(outdated, reason="the pool's template has changed"),
+        *_created(pool, RegionName(region.name), browsers, missing=missing, most=most, spec=spec, current=current),
+    ]
+
+
+def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser]:
+    """Those that should have been ready by now."""
+    silent = [b for b in unclaimed if b.last_seen_age is not None and b.last_seen_age > grace]
+    if len(silent) == len(unclaimed) > 1:
+        # When nobody is heard, the way that heartbeats take is broken, and replacing every browser would not mend it.
+        silent = []
+    stuck = [b for b in unclaimed if b.state is not BrowserState.READY and b.state_age > grace]
+    return [b for b in unclaimed if b in silent or b in stuck]
+
+
+def _most_dispensable(supply: list[seen.Browser], *, current: str) -> list[seen.Browser]:
+    """Outdated before current, then the highest ordinal: names stay few and low."""
+    return sorted(supply, key=lambda b: (b.template_hash == current, -b.ordinal))
+
+
+def _to_update(
+    unclaimed: list[seen.Browser], claimed: list[seen.Browser], *, wanted: int, most: int, current: str
+) -> list[seen.Browser]:
+    """The outdated ones whose turn it is: idle before claimed, and never more at once than the rollout allows."""
+    serving = [b for b in unclaimed if b.healthy and b.state is not BrowserState.STARTING]
+    unproven = [b for b in unclaimed if b not in serving and b.template_hash != current]
+    budget = rollout.budget(wanted=wanted, most=most, claimed=len(claimed), in_service=len(serving))
+    idle = [b for b in serving if b.template_hash != current][:budget]
+    # A claimed one leaves when its session ends, which nobody can foresee: so only as many are marked as may leave together.
+    marked = sum(b.drain_requested for b in claimed)
+    markable = [b for b in claimed if b.template_hash != current and not b.drain_requested]
+    return [*unproven, *idle, *markable[: max(0, budget - len(idle) - marked)]]
+
+
+def _created(
+    pool: PoolName,
+    region: RegionName,
+    browsers: tuple[seen.Browser, ...],
+    *,
+    missing: int,
+    most: int,
+    spec: PoolSpec,
+    current: str,
+) -> list[Action]:
+    taken = {b.ordinal for b in browsers if occupies(b)}
+    held = {b.ordinal for b in browsers if is_held(b)}
+    room = most - len(taken) - len(held)
+    number = max(0, min(missing - len(held), room, spec.refill.max_batch))
+    free = (ordinal for ordinal in itertools.count() if ordinal not in taken and ordinal not in held)
+    return [
+        Create(
+            browser_id=names.browser_id(pool=pool, region=region, ordinal=ordinal),
+            region=region,
+            ordinal=ordinal,
+            template_hash=current,
+        )
+        for ordinal in itertools.islice(free, number)
+    ]

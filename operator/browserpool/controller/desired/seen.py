@@ -1,0 +1,75 @@
+"""What is observed of a browser and of its region: values only; each time is an age in seconds."""
+
+import dataclasses
+import enum
+
+from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.states import BrowserState
+
+
+class Pod(enum.StrEnum):
+    """Where the browser's pod (on one machine: its process) is in its life."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    """It runs, or its creation was asked for and not refused."""
+    STOPPING = "stopping"
+    """Its deletion was asked for."""
+    DEAD = "dead"
+    """Its process ended by itself; the object that bears its name is still there."""
+
+    @property
+    def exists(self) -> bool:
+        return self is not Pod.ABSENT
+
+    @property
+    def serves(self) -> bool:
+        """Whether somebody may be using it now."""
+        return self in (Pod.RUNNING, Pod.STOPPING)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """One browser's row and pod, joined by name.
+
+    ``state`` is None when the store has no row; ``last_seen_age`` is None when no heartbeat ever came. ``state_age`` counts from the
+    last change of state. ``deaths`` counts how often in a row a pod of this name died young, ``death_age`` since the last time.
+    """
+
+    browser_id: BrowserId
+    region: RegionName
+    ordinal: int
+    state: BrowserState | None
+    pod: Pod
+    template_hash: str = ""
+    healthy: bool = True
+    last_seen_age: float | None = 0.0
+    state_age: float = 0.0
+    drain_requested: bool = False
+    deaths: int = 0
+    death_age: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """For how many seconds a region has been short of ready browsers, or has had more than it wants; 0: it is not."""
+
+    short_for: float = 0.0
+    surplus_for: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that exists of one pool. A region that ``settled`` does not name has just changed."""
+
+    pool: PoolName
+    browsers: tuple[Browser, ...] = ()
+    settled: tuple[tuple[RegionName, Settled], ...] = ()
+
+    def of(self, region: RegionName) -> tuple[Browser, ...]:
+        """The browsers of ``region``, by ordinal."""
+        return tuple(sorted((b for b in self.browsers if b.region == region), key=lambda b: b.ordinal))
+
+    def settled_in(self, region: RegionName) -> Settled:
+        """How long the present shortage or surplus of ``region`` has lasted."""
+        return dict(self.settled).get(region, Settled())

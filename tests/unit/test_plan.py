@@ -1,0 +1,254 @@
+"""The pool's policy, by examples: what exists and what is wanted, and what is done about it."""
+
+import pytest
+
+from browserpool.controller.desired import plan, rollout, seen, template
+from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.pool import BrowserPool
+from browserpool.model.states import BrowserState
+
+STARTING, READY, CLAIMED = BrowserState.STARTING, BrowserState.READY, BrowserState.CLAIMED
+RECYCLING, DRAINING, GONE = BrowserState.RECYCLING, BrowserState.DRAINING, BrowserState.GONE
+RUNNING, ABSENT, DEAD, STOPPING = seen.Pod.RUNNING, seen.Pod.ABSENT, seen.Pod.DEAD, seen.Pod.STOPPING
+LONG = 1000.0
+
+
+def pool(replicas, most=None, **spec):
+    return BrowserPool.model_validate(
+        {
+            "metadata": {"name": "shop"},
+            "spec": {"replicas": replicas, "maxReplicas": most or replicas, "regions": [{"name": "east"}], **spec},
+        }
+    )
+
+
+def current(manifest):
+    return template.hashed(manifest.spec, manifest.spec.regions[0])
+
+
+def browser(ordinal, state=READY, pod=RUNNING, *, template_hash=None, region="east", **values):
+    return seen.Browser(
+        browser_id=BrowserId(f"shop-{region}-{ordinal}"),
+        region=RegionName(region),
+        ordinal=ordinal,
+        state=state,
+        pod=pod,
+        template_hash=current(pool(1)) if template_hash is None else template_hash,
+        **values,
+    )
+
+
+def world(*browsers, short_for=LONG, surplus_for=LONG):
+    settled = seen.Settled(short_for=short_for, surplus_for=surplus_for)
+    return seen.World(pool=PoolName("shop"), browsers=browsers, settled=((RegionName("east"), settled),))
+
+
+def done(manifest, seen_world):
+    """The plan in short: ("create", 0), ("drain", 3), …"""
+    return [
+        (type(action).__name__.lower(), int(action.browser_id.rsplit("-", 1)[1]))
+        for action in plan.plan(manifest, seen_world)
+    ]
+
+
+def test_an_empty_region_gets_its_replicas_from_ordinal_0():
+    assert done(pool(3), world()) == [("create", 0), ("create", 1), ("create", 2)]
+
+
+def test_a_create_names_the_pod_and_carries_the_template():
+    (create,) = plan.plan(pool(1), world())
+    assert create == plan.Create(
+        browser_id=BrowserId("shop-east-0"), region=RegionName("east"), ordinal=0, template_hash=current(pool(1))
+    )
+
+
+@pytest.mark.parametrize(
+    ("browsers", "expected"),
+    [
+        pytest.param([browser(0), browser(1)], [], id="as many as wanted"),
+        pytest.param([browser(0, STARTING), browser(1, RECYCLING)], [], id="starting and recycling are on the way"),
+        pytest.param([browser(1)], [("create", 0)], id="the smallest free ordinal"),
+        pytest.param([browser(0), browser(1, GONE, ABSENT)], [("create", 1)], id="a gone row frees its name"),
+        pytest.param([browser(0), browser(1, READY, ABSENT)], [("forget", 1), ("create", 2)], id="row without pod"),
+        pytest.param([browser(0), browser(1, CLAIMED, DEAD)], [("forget", 1), ("create", 2)], id="claimed and dead"),
+        pytest.param([browser(0), browser(1, GONE, DEAD)], [("delete", 1), ("create", 2)], id="a dead pod's object"),
+        pytest.param([browser(0), browser(1, None)], [("adopt", 1), ("create", 2)], id="pod without row"),
+        pytest.param([browser(0), browser(1, GONE)], [("delete", 1), ("create", 2)], id="a pod nobody can claim"),
+        pytest.param([browser(0), browser(1, DRAINING)], [("delete", 1), ("create", 2)], id="drained"),
+        pytest.param([browser(0), browser(1, DRAINING, STOPPING)], [("create", 2)], id="its deletion runs"),
+        pytest.param([browser(0), browser(1, DRAINING, ABSENT)], [("forget", 1), ("create", 2)], id="drained, deleted"),
+        pytest.param([browser(0), browser(1, READY, STOPPING)], [("drain", 1), ("create", 2)], id="deleted by others"),
+        pytest.param(
+            [browser(0), browser(1, CLAIMED, STOPPING, drain_requested=True)], [("create", 2)], id="already marked"
+        ),
+    ],
+)
+def test_row_and_pod(browsers, expected):
+    assert done(pool(2, 9), world(*browsers)) == expected
+
+
+def test_claimed_browsers_come_on_top_up_to_the_most():
+    claimed = [browser(0, CLAIMED), browser(1, CLAIMED)]
+    assert done(pool(2, 9), world(*claimed)) == [("create", 2), ("create", 3)]
+    assert done(pool(2, 3), world(*claimed)) == [("create", 2)]
+    assert done(pool(2, 2), world(*claimed)) == []
+
+
+def test_a_claim_of_a_moment_makes_no_browser():
+    claimed = [browser(0, CLAIMED), browser(1)]
+    assert done(pool(2, 9), world(*claimed, short_for=plan.SHORT_SETTLES - 0.1)) == []
+    assert done(pool(2, 9), world(*claimed, short_for=plan.SHORT_SETTLES)) == [("create", 2)]
+
+
+def test_a_batch_bounds_what_is_made_at_once():
+    assert len(plan.plan(pool(50, refill={"maxBatch": 7}), world())) == 7
+
+
+def test_scale_down_drains_the_highest_idle_ones_and_never_a_claimed_one():
+    browsers = [browser(0), browser(1), browser(2, CLAIMED), browser(3, RECYCLING), browser(4, CLAIMED)]
+    assert done(pool(1, 9), world(*browsers)) == [("drain", 3), ("drain", 1)]
+
+
+def test_a_surplus_of_a_moment_is_kept():
+    browsers = [browser(0), browser(1), browser(2)]
+    assert done(pool(2, 9), world(*browsers, surplus_for=plan.SURPLUS_SETTLES - 0.1)) == []
+
+
+def test_above_the_most_drains_at_once():
+    browsers = [browser(0, CLAIMED), browser(1, CLAIMED), browser(2), browser(3)]
+    assert done(pool(2, 3), world(*browsers, surplus_for=0)) == [("drain", 3)]
+
+
+@pytest.mark.parametrize(
+    ("failed", "why"),
+    [
+        (browser(1, STARTING, state_age=301), "never came up"),
+        (browser(1, RECYCLING, state_age=301), "never came back"),
+        (browser(1, READY, last_seen_age=301), "fell silent"),
+    ],
+)
+def test_what_is_not_ready_in_time_is_replaced(failed, why):
+    assert done(pool(2, 9), world(browser(0), failed)) == [("drain", 1), ("create", 2)], why
+
+
+def test_when_nobody_is_heard_the_way_is_broken_not_the_browsers():
+    assert done(pool(2), world(browser(0, last_seen_age=LONG), browser(1, last_seen_age=LONG))) == []
+
+
+def test_a_silent_claimed_browser_is_left_to_its_session():
+    assert done(pool(1), world(browser(0, CLAIMED, last_seen_age=LONG, state_age=LONG))) == []
+
+
+@pytest.mark.parametrize(("deaths", "seconds"), [(0, 0), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (500, 60)])
+def test_backoff_doubles_up_to_a_minute(deaths, seconds):
+    assert plan.backoff(deaths) == seconds
+
+
+def test_a_name_in_backoff_is_neither_used_nor_passed_over():
+    held = browser(1, GONE, ABSENT, deaths=3, death_age=3.9)
+    assert done(pool(2), world(browser(0), held)) == []
+    over = browser(1, GONE, ABSENT, deaths=3, death_age=4.0)
+    assert done(pool(2), world(browser(0), over)) == [("create", 1)]
+
+
+OLD = "0ldhash"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "browsers", "expected"),
+    [
+        pytest.param(4, [browser(n, template_hash=OLD) for n in range(4)], [("drain", 0)], id="one of four"),
+        pytest.param(
+            8, [browser(n, template_hash=OLD) for n in range(8)], [("drain", 0), ("drain", 1)], id="a quarter"
+        ),
+        pytest.param(
+            4,
+            [browser(0, STARTING), *(browser(n, template_hash=OLD) for n in (1, 2, 3))],
+            [],
+            id="not before the last one is back",
+        ),
+        pytest.param(
+            4,
+            [browser(0), browser(1, STARTING, template_hash=OLD), browser(2), browser(3)],
+            [("drain", 1)],
+            id="one that never served goes at once",
+        ),
+        pytest.param(
+            2,
+            [browser(0, CLAIMED, template_hash=OLD), browser(1, template_hash=OLD)],
+            [("drain", 1)],
+            id="idle before claimed",
+        ),
+        pytest.param(
+            2, [browser(0, CLAIMED, template_hash=OLD), browser(1)], [("drain", 0)], id="then a claimed one is marked"
+        ),
+        pytest.param(
+            3,
+            [
+                browser(0, CLAIMED, template_hash=OLD, drain_requested=True),
+                browser(1, CLAIMED, template_hash=OLD),
+                browser(2),
+            ],
+            [],
+            id="one marked at a time",
+        ),
+        pytest.param(
+            3,
+            [
+                browser(0, CLAIMED, template_hash=OLD, drain_requested=True),
+                browser(1, template_hash=OLD),
+                browser(2),
+            ],
+            [("drain", 1)],
+            id="a long session holds no idle one back",
+        ),
+    ],
+)
+def test_a_new_template_rolls(replicas, browsers, expected):
+    assert done(pool(replicas), world(*browsers, short_for=0, surplus_for=0)) == expected
+
+
+@pytest.mark.parametrize(("wanted", "away"), [(0, 1), (1, 1), (4, 1), (7, 1), (8, 2), (100, 25)])
+def test_a_rollout_takes_a_quarter_and_at_least_one(wanted, away):
+    assert rollout.allowed_away(wanted) == away
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"chromium": {"args": ["--lang=de"]}},
+        {"sessions": {"recycleAfter": 3}},
+        {"sessions": {"recycle": "Delete"}},
+        {"egress": {"allow": ["10.0.0.0/8"]}},
+        {"template": {"spec": {"priorityClassName": "high"}}},
+    ],
+)
+def test_what_a_browser_is_started_with_changes_the_hash(changed):
+    assert current(pool(1, **changed)) != current(pool(1))
+
+
+@pytest.mark.parametrize("changed", [{"sessions": {"keepAlive": "5s"}}, {"refill": {"maxBatch": 1}}])
+def test_what_it_is_not_started_with_does_not(changed):
+    assert current(pool(7, 9, **changed)) == current(pool(1))
+
+
+@pytest.mark.parametrize("manifest", [None, pool(1, regions=[{"name": "west"}])])
+def test_a_region_that_is_wanted_no_more_is_emptied(manifest):
+    browsers = [browser(0), browser(1, CLAIMED), browser(2, DRAINING), browser(3, None), browser(4, STARTING)]
+    actions = [action for action in plan.plan(manifest, world(*browsers)) if "east" in action.browser_id]
+    assert [(type(a).__name__, a.browser_id[-1]) for a in actions] == [
+        ("Drain", "0"),
+        ("Drain", "1"),
+        ("Delete", "2"),
+        ("Delete", "3"),
+        ("Drain", "4"),
+    ]
+
+
+def test_each_region_is_kept_by_its_own_numbers():
+    manifest = pool(1, 5, regions=[{"name": "east"}, {"name": "west", "replicas": 2}])
+    assert [action.browser_id for action in plan.plan(manifest, world())] == [
+        "shop-east-0",
+        "shop-west-0",
+        "shop-west-1",
+    ]
