@@ -8,6 +8,10 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``states``      the browser's states and their legal transitions
 ``pool``        the ``BrowserPool`` manifest
 ``claims``      what a claim asks and what it answers; session kinds, localities, close reasons
+``browsers``    a browser as the store has it, and its registration
+``sessions``    live and past sessions
+``regions``     how far behind a region's heartbeats are
+``tokens``      a client's bearer token as it is kept
 ``heartbeats``  what an agent says of itself, and what it is told in return
 ``credentials`` keys derived for each browser, claim tokens, hashed bearer tokens
 ``agentapi``    the addresses and headers between router and agent

@@ -132,3 +132,7 @@ class Unavailable(BrowserpoolError):
 
     status = 503
     default_code = Code.INTERNAL
+
+
+class SchemaTooNew(Unavailable):
+    """A newer version of browserpool has migrated the database; this one must not touch it."""

@@ -1,0 +1,65 @@
+"""A browser as the store has it, and what a registration says of it."""
+
+import dataclasses
+
+from browserpool.model.names import (
+    BrowserId,
+    Fence,
+    Incarnation,
+    NodeName,
+    PoolName,
+    RegionName,
+    SessionId,
+    ZoneName,
+)
+from browserpool.model.states import BrowserState
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A browser that is about to start. ``template_hash`` tells which template its pod was made from."""
+
+    browser_id: BrowserId
+    pool: PoolName
+    region: RegionName
+    zone: ZoneName
+    node: NodeName
+    template_hash: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """One browser's row. Ages are in seconds on the database's clock; ``None`` means never."""
+
+    browser_id: BrowserId
+    pool: PoolName
+    region: RegionName
+    zone: ZoneName
+    node: NodeName
+    template_hash: str
+    state: BrowserState
+    fence: Fence
+    incarnation: Incarnation | None
+    """``None`` until the agent's first hello."""
+    address: str | None
+    chromium: str | None
+    healthy: bool
+    drain_requested: bool
+    load: float
+    uses: int
+    restarts: int
+    memory_bytes: int
+    session_id: SessionId | None
+    last_seen_age: float | None
+    state_age: float
+    age: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many browsers of one pool and region are in one state."""
+
+    pool: PoolName
+    region: RegionName
+    state: BrowserState
+    number: int
