@@ -191,9 +191,8 @@ def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser
     silent = [b for b in unclaimed if b.last_seen_age is not None and b.last_seen_age > grace]
     if len(silent) == len(unclaimed) > 1:
         # When nobody is heard, the way that heartbeats take is broken, and replacing every browser would not mend it.
-        silent = []
-    stuck = [b for b in unclaimed if b.state is not BrowserState.READY and b.state_age > grace]
-    return [b for b in unclaimed if b in silent or b in stuck]
+        return []
+    return [b for b in unclaimed if b in silent or (b.state is not BrowserState.READY and b.state_age > grace)]
 
 
 def _most_dispensable(supply: list[seen.Browser], *, current: str) -> list[seen.Browser]:

@@ -1,0 +1,58 @@
+"""The store's rows joined with the pods by name: what the plan is made from."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from browserpool.controller.desired import seen
+from browserpool.model.browsers import Browser
+from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.states import BrowserState
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """One pod, or what is remembered of a name whose pods died young: then ``phase`` is ABSENT."""
+
+    region: RegionName
+    phase: seen.Pod
+    template_hash: str = ""
+    deaths: int = 0
+    death_age: float | None = None
+
+
+_NO_POD = seen.Pod.ABSENT
+
+
+def joined(rows: Iterable[Browser], pods: Mapping[BrowserId, Pod], *, pool: PoolName) -> tuple[seen.Browser, ...]:
+    """The browsers of ``pool``, each from its row, its pod, or both. Both must be of that pool."""
+    by_name = {row.browser_id: row for row in rows}
+    return tuple(
+        _joined(name, by_name.get(name), pods.get(name))
+        for name in sorted(by_name.keys() | pods.keys())
+        if ordinal(name, pool=pool) is not None
+    )
+
+
+def ordinal(browser_id: BrowserId, *, pool: PoolName) -> int | None:
+    """The number at the end of a name that ``names.browser_id`` made; None: the name is of another making."""
+    number = browser_id.rpartition("-")[2]
+    return int(number) if browser_id.startswith(f"{pool}-") and number.isdecimal() else None
+
+
+def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Browser:
+    region = row.region if row is not None else pod.region if pod is not None else RegionName("")
+    return seen.Browser(
+        browser_id=name,
+        region=region,
+        ordinal=int(name.rpartition("-")[2]),
+        state=None if row is None else row.state,
+        pod=_NO_POD if pod is None else pod.phase,
+        template_hash=row.template_hash if row is not None else pod.template_hash if pod is not None else "",
+        # Before its first heartbeat nothing is known of a browser's health, and its state says so already.
+        healthy=row is None or row.healthy or row.state is not BrowserState.READY,
+        last_seen_age=None if row is None else row.last_seen_age,
+        state_age=0.0 if row is None else row.state_age,
+        drain_requested=row is not None and row.drain_requested,
+        deaths=0 if pod is None else pod.deaths,
+        death_age=None if pod is None else pod.death_age,
+    )
