@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import psycopg
+
 from browserpool.lib import chance
 from browserpool.store import migrate
 

@@ -109,7 +109,7 @@ def mapped_errors() -> Iterator[None]:
         raise errors.Unavailable(
             f"The database cannot answer now ({_reason(error)}); try again.", retry_after=RETRY_AFTER
         ) from error
-    except psycopg.DataError as error:
+    except (psycopg.DataError, UnicodeEncodeError) as error:
         raise errors.InvalidRequest(f"The database cannot hold a value of this request: {_reason(error)}.") from error
     except psycopg.Error as error:
         raise errors.BrowserpoolError(
@@ -117,7 +117,7 @@ def mapped_errors() -> Iterator[None]:
         ) from error
 
 
-def _reason(error: psycopg.Error) -> str:
+def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
