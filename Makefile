@@ -1,0 +1,132 @@
+# `make` lists the targets. Nothing but make and a Debian or Ubuntu is assumed: each target first sets up what it needs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+POOL ?= examples/pool.yaml
+PORT ?= 8080
+DATA ?= .browserpool
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Run a command as root: as it is for root, through sudo where that asks no password; fails where neither may be.
+define AS_ROOT
+as_root() {
+    if [ "$$(id -u)" = 0 ]; then "$$@"
+    elif sudo -n true 2>/dev/null; then sudo -n "$$@"
+    else return 1
+    fi
+}
+apt_install() {
+    command -v apt-get >/dev/null || return 1
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >/dev/null || return 1
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends --yes "$$@" >/dev/null 2>&1
+}
+endef
+
+.PHONY: help
+help: ## list the targets
+	@sed -En 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	echo
+	echo "  make run POOL=$(POOL) PORT=$(PORT) DATA=$(DATA)    with the values that hold when none are given"
+
+.PHONY: run
+run: $(VENV)/.local chromium ## start the pool of POOL on PORT, and keep it running until Ctrl-C
+	@exec $(BIN)/browserpool up --file $(POOL) --port $(PORT) --data $(DATA)
+
+.PHONY: test
+test: check chromium ## check, then run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## format, lint, types, layers: what CI checks
+	@$(BIN)/ruff format --check --quiet . || { echo 'Run `make format`.'; exit 1; }
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/.dev ## bring the code into its form
+	@$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+.PHONY: bench
+bench: $(VENV)/.dev chromium ## measure; figures go to .browserpool/bench.json
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+.PHONY: pin
+pin: $(VENV)/.dev ## write the versions that are installed to constraints.txt
+	@$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
+	echo "constraints.txt: $$(wc -l < constraints.txt) packages"
+
+.PHONY: clean
+clean: ## delete what make and browserpool made here
+	@rm -rf $(VENV) .browserpool .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------- what the targets need
+
+$(VENV)/.made:
+	@$(AS_ROOT)
+	fit() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+	find_python() {
+	    for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do
+	        if fit "$$python"; then return; fi
+	    done
+	    return 1
+	}
+	if ! find_python; then
+	    echo "Installing Python ..."
+	    { apt_install python3 python3-venv && find_python; } || { apt_install python3.11 python3.11-venv && find_python; } || {
+	        echo "Browserpool needs Python 3.11 or newer. Install it (python3 and python3-venv), or name one: make PYTHON=/path/to/python3."
+	        exit 1
+	    }
+	fi
+	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then
+	    package="python$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+	    echo "Installing $$package ..."
+	    apt_install "$$package" || {
+	        echo "Python's module venv is missing. Install it: apt-get install $$package"
+	        exit 1
+	    }
+	fi
+	rm -rf $(VENV)
+	"$$python" -m venv $(VENV)
+	touch $@
+
+$(VENV)/.local: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing packages into $(VENV) ..."
+	$(PIP) --editable '.[local]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing packages into $(VENV) ..."
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/.local
+
+.PHONY: chromium
+chromium:
+	@$(AS_ROOT)
+	has_chromium() {
+	    for name in $${BROWSERPOOL_CHROMIUM:-/usr/lib/chromium/chromium-headless-shell /usr/lib/chromium/headless_shell \
+	            chrome-headless-shell /usr/lib/chromium/chromium /usr/lib/chromium-browser/chromium-browser \
+	            /opt/google/chrome/chrome chromium google-chrome}; do
+	        if command -v "$$name" >/dev/null; then return; fi
+	    done
+	    return 1
+	}
+	if ! has_chromium; then
+	    echo "Installing Chromium ..."
+	    # With a font, since pages come out without letters where there is none.
+	    { apt_install chromium-headless-shell fonts-liberation && has_chromium; } \
+	        || { apt_install chromium fonts-liberation && has_chromium; } || {
+	        echo "There is no Chromium here, and it cannot be installed without root. Install one: apt-get install chromium-headless-shell"
+	        echo "(or chromium, or Google Chrome), or name its binary: BROWSERPOOL_CHROMIUM=/path/to/chrome make run"
+	        exit 1
+	    }
+	fi
