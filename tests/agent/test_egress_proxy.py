@@ -15,8 +15,11 @@ LOOPBACK = policy.read(allow=["127.0.0.0/8"])
 OK = socks.reply(socks.Reply.SUCCEEDED)
 
 
-async def _nothing(*_):
-    """A server's handler that only keeps the connection."""
+async def _nothing(reader, writer):
+    """A server's handler that only keeps the connection while the other side does."""
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read()
+    writer.close()
 
 
 async def ask(guard, host, port):
