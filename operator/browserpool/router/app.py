@@ -1,0 +1,228 @@
+"""The process: its parts wired together, its loops, and how it stops."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+from aiohttp import web
+
+from browserpool.lib import chance, clock, tasks
+from browserpool.lib import web as lib_web
+from browserpool.model import claims, errors
+from browserpool.model.names import HolderId, NodeName, RegionName, ZoneName
+from browserpool.router import (
+    agents,
+    answers,
+    catalog,
+    claiming,
+    dbclock,
+    door,
+    quotas,
+    routes,
+    services,
+    settings,
+    status,
+    target,
+)
+from browserpool.store import browsers, connect, heartbeats, leases, regions
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A router that serves."""
+
+    services: services.Services
+    address: lib_web.Address
+    ops_address: lib_web.Address | None
+
+
+@contextlib.asynccontextmanager
+async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
+    """The router, while the block runs. Leaving it refuses what is new, finishes what runs, releases, and closes.
+
+    Raises:
+        errors.Unavailable: the store cannot be reached.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await _parts(config, stack)
+        await regions.ensure(parts.db, _regions(config))
+        await parts.catalog.reload()
+        stack.push_async_callback(functools.partial(_stop_all, _start_loops(parts)))
+        ops_address = None
+        if config.ops_port is not None:
+            ops = application(parts, routes.OPS_ROUTES)
+            ops_address = await stack.enter_async_context(
+                lib_web.serve(ops, host=config.ops_host, port=config.ops_port, grace=1.0)
+            )
+        main = application(parts, routes.ROUTES)
+        address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
+        log.info("router serves", extra={"address": str(address), "region": config.region, "holder": parts.holder})
+        try:
+            yield Running(services=parts, address=address, ops_address=ops_address)
+        finally:
+            await drain(parts)
+
+
+async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitStack) -> services.Services:
+    holder = HolderId(config.holder or f"router-{chance.unique_id()}")
+    db = await stack.enter_async_context(connect.opened(config.dsn, process="router", max_size=config.db_connections))
+    batch = heartbeats.BatchSettings(
+        max_batch_size=config.max_batch_size, max_batch_timeout=config.max_batch_timeout, max_retries=config.max_retries
+    )
+    writer = heartbeats.BatchWriter(db, batch, regions=_regions(config), writer=holder)
+    await stack.enter_async_context(writer)
+    database_clock = dbclock.DatabaseClock()
+    client = agents.Agents(
+        signing_key=config.signing_key,
+        database_clock=database_clock,
+        connect_timeout=config.connect_timeout,
+        end_timeout=config.end_timeout,
+    )
+    await stack.enter_async_context(client)
+    background = await stack.enter_async_context(tasks.Background(grace=config.end_timeout))
+    used = quotas.Quotas()
+    return services.Services(
+        settings=config,
+        holder=holder,
+        home=target.Home(
+            region=RegionName(config.region),
+            zone=ZoneName(config.zone) if config.zone else None,
+            node=NodeName(config.node) if config.node else None,
+        ),
+        db=db,
+        database_clock=database_clock,
+        catalog=catalog.Catalog(db),
+        quotas=used,
+        agents=client,
+        claiming=claiming.Claiming(
+            db=db,
+            holder=holder,
+            rules=claiming.Rules(
+                freshness=config.freshness,
+                retries=config.claim_retries,
+                poll_first=config.poll_first,
+                poll_most=config.poll_most,
+                expiry_pause=2 * config.renew_interval,
+            ),
+            agents_=client,
+            quotas_=used,
+            database_clock=database_clock,
+            background=background,
+        ),
+        heartbeats=writer,
+        background=background,
+    )
+
+
+def _regions(config: settings.RouterSettings) -> list[RegionName]:
+    return [RegionName(name) for name in config.regions or (config.region,)]
+
+
+# ---------------------------------------------------------------- requests
+
+
+def application(parts: services.Services, table: Iterable[routes.Route]) -> web.Application:
+    """The URL table, served."""
+    # One more byte than may come: aiohttp's own refusal starts at the limit, ours after it.
+    app = web.Application(middlewares=[answers.middleware], client_max_size=parts.settings.max_body + 1)
+    for route in table:
+        for path in route.paths:
+            app.router.add_route(route.method, path, _entered(parts, route))
+    return app
+
+
+def _entered(parts: services.Services, route: routes.Route) -> answers.Handler:
+    async def public(request: web.Request) -> web.StreamResponse:
+        return await route.handler(services.Call(services=parts, request=request))
+
+    async def client(request: web.Request) -> web.StreamResponse:
+        if parts.stopping.is_set():
+            raise errors.Unavailable("This router is stopping; ask again.", retry_after=1)
+        caller = await door.enter(parts.catalog, headers=request.headers, query=request.query)
+        call = services.Call(services=parts, request=request, caller=caller)
+        if route.websocket:
+            return await route.handler(call)
+        parts.running += 1
+        try:
+            return await route.handler(call)
+        finally:
+            parts.running -= 1
+
+    return client if route.door is routes.Door.TOKEN else public
+
+
+# ---------------------------------------------------------------- loops
+
+
+def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
+    config, holding, gauges = parts.settings, parts.claiming.holding, status.Gauges()
+
+    async def count() -> None:
+        gauges.update(await browsers.counts(parts.db))
+
+    async def sweep() -> None:
+        await browsers.sweep(parts.db)
+
+    loops = (
+        (parts.catalog.reload, config.catalog_reload, "read pools and tokens"),
+        (holding.renew, config.renew_interval, "renew leases"),
+        (holding.expire, config.expire_interval, "expire leases"),
+        (sweep, config.freshness / 3, "sweep unwell browsers"),
+        (count, config.status_reload, "count browsers"),
+    )
+    return [
+        parts.background.spawn(tasks.periodically(quietly(action), every=every, name=name), name=name)
+        for action, every, name in loops
+    ]
+
+
+def quietly(action: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+    """The action, with one line instead of a traceback while the store is away."""
+
+    async def run() -> None:
+        try:
+            await action()
+        except errors.Unavailable as error:
+            log.warning("the store is away", extra={"why": error.message})
+
+    return run
+
+
+async def _stop_all(loops: list["asyncio.Task[None]"]) -> None:
+    for loop in loops:
+        loop.cancel()
+    await asyncio.wait(loops, timeout=5)
+
+
+# ---------------------------------------------------------------- stop
+
+
+async def drain(parts: services.Services) -> None:
+    """Refuse what is new and what waits, let actions finish, then close what CDP connections are left.
+
+    Their sessions stay for ``keep_alive``, to be reconnected through another router, unless ``release_on_exit``.
+    """
+    config, holding = parts.settings, parts.claiming.holding
+    log.info("router stops", extra={"running": parts.running, "sessions": len(holding)})
+    parts.stopping.set()
+    parts.claiming.waiting.close()
+    started = clock.monotonic()
+    while clock.monotonic() - started < config.drain_timeout:
+        connected = any(held.connections for held in holding.all())
+        if not connected or clock.monotonic() - started >= config.cdp_drain_timeout:
+            parts.cdp_stopping.set()
+        if not parts.running and not connected:
+            break
+        await asyncio.sleep(0.02)
+    parts.cdp_stopping.set()
+    if config.release_on_exit:
+        for held in holding.all():
+            if not held.ending:
+                parts.claiming.release(held, reason=claims.CloseReason.SHUTDOWN)
+        for ended in await leases.release_all(parts.db, holder=parts.holder):
+            holding.tell(ended)

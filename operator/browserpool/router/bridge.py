@@ -1,0 +1,84 @@
+"""Two WebSockets joined: frames pass as they come, in both directions, until either side ends or is told to.
+
+Nothing is parsed, decoded or compressed, and no frame is too large. Backpressure is the sockets' own: a frame is read from one side
+only after the one before was taken by the other.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+TEXT_OR_BINARY: Final = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY})
+GOING_AWAY: Final = 1001
+INTERNAL_ERROR: Final = 1011
+CLOSE_TIMEOUT: Final = 2.0
+
+Socket = web.WebSocketResponse[Any] | aiohttp.ClientWebSocketResponse[Any]
+
+
+async def pump(source: Socket, sink: Socket, *, seen: Callable[[bytes], None]) -> bool:
+    """Pass frames on until ``source`` ends or ``sink`` takes no more; true if ``source`` said goodbye with a close frame.
+
+    ``seen`` is called with each frame before it goes.
+    """
+    while True:
+        message = await source.receive()
+        if message.type not in TEXT_OR_BINARY:
+            return message.type is aiohttp.WSMsgType.CLOSE
+        seen(message.data)
+        try:
+            await sink.send_frame(message.data, message.type)
+        except (ConnectionError, aiohttp.ClientError):
+            return False
+
+
+async def join(
+    client: web.WebSocketResponse[Any],
+    upstream: aiohttp.ClientWebSocketResponse[Any],
+    *,
+    sent: Callable[[bytes], None],
+    received: Callable[[bytes], None],
+    told: Sequence[tuple[asyncio.Event, Callable[[], tuple[int, str]]]],
+) -> bool:
+    """Bridge the two until one ends; true if it was ``upstream``, and on purpose.
+
+    ``told``: events that end it too, each with the close code and reason for the client.
+    """
+    async with asyncio.TaskGroup() as group:
+        down = group.create_task(pump(upstream, client, seen=received))
+        up = group.create_task(pump(client, upstream, seen=sent))
+        watched = {group.create_task(event.wait()): say for event, say in told}
+        try:
+            done, _ = await asyncio.wait({down, up, *watched}, return_when=asyncio.FIRST_COMPLETED)
+            if up not in done:
+                await _close(client, *_farewell(upstream, done, watched))
+            return down in done and down.exception() is None and down.result()
+        finally:
+            for task in (down, up, *watched):
+                task.cancel()
+
+
+def _farewell(
+    upstream: aiohttp.ClientWebSocketResponse[Any],
+    done: set["asyncio.Task[Any]"],
+    watched: dict["asyncio.Task[Any]", Callable[[], tuple[int, str]]],
+) -> tuple[int, str]:
+    """What the client is told."""
+    for task, say in watched.items():
+        if task in done:
+            return say()
+    if upstream.close_code in (1000, 1001):
+        return upstream.close_code, "the browser closed the connection"
+    return INTERNAL_ERROR, "the browser went away"
+
+
+async def _close(client: web.WebSocketResponse[Any], code: int, reason: str) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            # 123 bytes is what a close frame can carry beside its code.
+            await client.close(code=code, message=reason.encode()[:123])
+    except (TimeoutError, ConnectionError):
+        return

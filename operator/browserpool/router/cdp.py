@@ -1,0 +1,179 @@
+"""CDP over WebSocket: claim and connect, reconnect, one page.
+
+A client that goes away leaves its session open for ``keep_alive``. A session ends when it was idle for so long, when it is deleted, or
+when its browser closes the connection (``Browser.close``).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import web
+
+from browserpool import metrics
+from browserpool.model import claims, errors
+from browserpool.router import actions, bridge, holding, lookup, services
+
+log = logging.getLogger(__name__)
+
+_CLOSE: Final = b'"Browser.close"'
+_SMALL: Final = 256
+"""Bytes. Clients send this command bare; a frame that is larger carries something else, and is not searched."""
+
+Upstream = aiohttp.ClientWebSocketResponse[Any]
+
+
+async def launch(call: services.Call) -> web.StreamResponse:
+    """WS …/devtools/browser: claim a browser and connect to it."""
+    ask_for_websocket(call.request)
+    wanted = await call.wanted(claims.SessionKind.CDP)
+
+    async def connect(held: holding.Held) -> Upstream:
+        return await call.services.agents.cdp(held.party)
+
+    async with counted(call) as count:
+        held, upstream = await call.services.claiming.engage(wanted, connect)
+        count(held)
+    return await _serve(call, held, upstream, headers=actions.browser_headers(wanted, held))
+
+
+async def reconnect(call: services.Call) -> web.StreamResponse:
+    """WS …/devtools/browser/{session}: the session again, or once more."""
+    ask_for_websocket(call.request)
+    held = await lookup.mine(call)
+    return await _serve(call, held, await _upstream(call, held))
+
+
+async def page(call: services.Call) -> web.StreamResponse:
+    """WS …/devtools/browser/{session}/page/{target}: one page of the session."""
+    ask_for_websocket(call.request)
+    held = await lookup.mine(call)
+    target = call.request.match_info["target"]
+    return await _serve(call, held, await _upstream(call, held, target), whole=False)
+
+
+async def any_page(call: services.Call) -> web.StreamResponse:
+    """WS /devtools/page/{target}: Chrome's own address; whichever of the caller's sessions has that page."""
+    ask_for_websocket(call.request)
+    target = call.request.match_info["target"]
+    for held in await lookup.all_mine(call):
+        with contextlib.suppress(errors.NotFound, errors.BrowserLost):
+            return await _serve(call, held, await call.services.agents.cdp(held.party, target), whole=False)
+    raise errors.NotFound(f"None of your sessions has a page {target[:64]!r}.")
+
+
+def ask_for_websocket(request: web.Request) -> None:
+    """Refuse, before anything is claimed, what is not the start of a WebSocket.
+
+    Raises:
+        errors.InvalidRequest: saying so.
+    """
+    if not web.WebSocketResponse().can_prepare(request).ok:
+        raise errors.InvalidRequest("This address speaks WebSocket only: connect to it with ws:// or wss://.")
+
+
+@contextlib.asynccontextmanager
+async def counted(call: services.Call) -> AsyncIterator[Any]:
+    """Count one session of the caller's: yields a function that hands the count to the session. Left without it, nothing is counted.
+
+    Raises:
+        errors.TooManyRequests: over the token's rate or concurrency.
+    """
+    token, quotas = call.token, call.services.quotas
+    quotas.pass_rate(token.name, rate=token.rate_per_second)
+    quotas.enter(token.name, concurrency=token.concurrency)
+    handed = False
+
+    def hand(held: holding.Held) -> None:
+        nonlocal handed
+        handed = held.counted = True
+
+    try:
+        yield hand
+    finally:
+        if not handed:
+            quotas.leave(token.name)
+
+
+async def _upstream(call: services.Call, held: holding.Held, target: str | None = None) -> Upstream:
+    """A connection to a session that exists.
+
+    Raises:
+        errors.BrowserLost: the session's browser cannot be reached, or does not know the session any more.
+    """
+    return await call.services.agents.cdp(held.party, target)
+
+
+async def _serve(
+    call: services.Call,
+    held: holding.Held,
+    upstream: Upstream,
+    *,
+    whole: bool = True,
+    headers: dict[str, str] | None = None,
+) -> web.StreamResponse:
+    """Bridge client and browser until one of them ends. ``whole``: the browser's own connection, with which the session ends too."""
+    client = web.WebSocketResponse[Any](max_msg_size=0, compress=False, decode_text=False, timeout=bridge.CLOSE_TIMEOUT)
+    client.headers.update(headers or {})
+    claiming = call.services.claiming
+    claiming.holding.add(held)
+    held.touch()
+    ended = False
+    with _connected(held):
+        try:
+            await client.prepare(call.request)
+            ended = await _bridged(call, held, client, upstream)
+        except Exception as error:  # it is a WebSocket by now: nothing can be answered, so it ends and the log says why
+            if not client.prepared:
+                raise
+            log.warning("a CDP connection broke", extra={"session": held.session_id, "why": repr(error)})
+        finally:
+            call.services.background.spawn(_closed(upstream), name="close a connection to an agent")
+            if whole and (ended or held.asked_to_close) and not held.over.is_set() and not held.ending:
+                claiming.release(held)
+    return client
+
+
+async def _bridged(
+    call: services.Call, held: holding.Held, client: web.WebSocketResponse[Any], upstream: Upstream
+) -> bool:
+    def sent(frame: bytes) -> None:
+        held.active = True
+        if len(frame) < _SMALL and _CLOSE in frame:
+            held.asked_to_close = True
+
+    def received(_: bytes) -> None:
+        held.active = True
+
+    stopping = "this router is stopping; reconnect to the session by its id"
+    return await bridge.join(
+        client,
+        upstream,
+        sent=sent,
+        received=received,
+        told=(
+            (held.over, lambda: (bridge.GOING_AWAY, held.why_over)),
+            (call.services.cdp_stopping, lambda: (bridge.GOING_AWAY, stopping)),
+        ),
+    )
+
+
+@contextlib.contextmanager
+def _connected(held: holding.Held) -> Iterator[None]:
+    gauge = metrics.SESSIONS_OPEN.labels(held.pool)
+    gauge.inc()
+    held.connections += 1
+    try:
+        yield
+    finally:
+        held.connections -= 1
+        gauge.dec()
+
+
+async def _closed(upstream: Upstream) -> None:
+    with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
+        async with asyncio.timeout(bridge.CLOSE_TIMEOUT):
+            await upstream.close()

@@ -1,0 +1,283 @@
+"""Getting a browser and giving it back: claim or wait, use, retry on another, release off the caller's path.
+
+Whatever happens to the caller, a claim that was made is either handed to him or released.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from browserpool import metrics
+from browserpool.lib import chance, clock, tasks
+from browserpool.model import claims, errors, pool, states
+from browserpool.model import sessions as model
+from browserpool.model.names import HolderId, SessionId
+from browserpool.router import agents, dbclock, holding, quotas, target, waiting
+from browserpool.store import connect, leases, sessions
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Times in seconds. ``retries``: other browsers to try; ``expiry_pause``: no lease is ended for so long after the store was away."""
+
+    freshness: float
+    retries: int
+    poll_first: float
+    poll_most: float
+    expiry_pause: float
+
+
+class Claiming:
+    """Claims for this router's requests."""
+
+    def __init__(
+        self,
+        *,
+        db: connect.Database,
+        holder: HolderId,
+        rules: Rules,
+        agents_: agents.Agents,
+        quotas_: quotas.Quotas,
+        database_clock: dbclock.DatabaseClock,
+        background: tasks.Background,
+        now: clock.Monotonic = clock.monotonic,
+    ) -> None:
+        self._db = db
+        self._rules = rules
+        self._agents = agents_
+        self._quotas = quotas_
+        self._clock = database_clock
+        self._background = background
+        self._now = now
+        self.holding = holding.Holding(
+            db=db,
+            holder=holder,
+            agents_=agents_,
+            background=background,
+            on_over=self._uncount,
+            expiry_pause=rules.expiry_pause,
+            now=now,
+        )
+        self.waiting = waiting.Waiting(
+            attempt=self._attempt,
+            give_back=self._give_back,
+            background=background,
+            poll_first=rules.poll_first,
+            poll_most=rules.poll_most,
+            now=now,
+        )
+
+    # ------------------------------------------------------------ claim
+
+    async def acquire(self, wanted: target.Target) -> holding.Held:
+        """A session, held here until ``release``.
+
+        Raises:
+            errors.NoBrowser, errors.TooManyRequests, errors.Unavailable: as ``waiting.Waiting.claim``.
+        """
+        token = wanted.request.token
+        assert token is not None, "every client has a token"
+        claim = await self.waiting.claim(wanted.request, token=token, patience=patience_of(wanted.spec))
+        held = self._held(wanted.request, claim)
+        self.holding.add(held)
+        return held
+
+    async def engage(
+        self, wanted: target.Target, use: Callable[[holding.Held], Awaitable[T]]
+    ) -> tuple[holding.Held, T]:
+        """A session and what ``use`` makes of it; a browser that cannot be had is given back and another one tried.
+
+        Raises:
+            errors.BrowserLost: the browsers that were claimed could not be had, or went away in use.
+        """
+        held = await self.acquire(wanted)
+        for _ in range(self._rules.retries):
+            try:
+                return held, await self._used(held, use)
+            except agents.Untouched as trouble:
+                log.info(
+                    "a claimed browser cannot be had", extra={"browser": held.party.browser_id, "why": trouble.message}
+                )
+                held = await self.acquire(wanted.again(SessionId(chance.unique_id())))
+        return held, await self._used(held, use)
+
+    async def _used(self, held: holding.Held, use: Callable[[holding.Held], Awaitable[T]]) -> T:
+        try:
+            return await use(held)
+        except agents.Untouched:
+            self.release(held, reachable=False)
+            raise
+        except BaseException:  # cancelled or failed: the session is ours to end either way
+            self.release(held)
+            raise
+
+    async def _attempt(self, request: claims.ClaimRequest) -> claims.ClaimAnswer:
+        """One claim. If the caller is cancelled meanwhile, the claim is still made, and given back."""
+        task = self._background.spawn(self._ask(request), name="claim")
+        try:
+            answer = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(functools.partial(self._unwanted, request))
+            raise
+        if isinstance(answer, errors.BrowserpoolError):
+            raise answer
+        return answer
+
+    async def _ask(self, request: claims.ClaimRequest) -> claims.ClaimAnswer | errors.BrowserpoolError:
+        started = self._now()
+        try:
+            answer = await leases.claim(self._db, request, freshness=self._rules.freshness)
+        except errors.BrowserpoolError as error:
+            metrics.CLAIMS.labels(request.pool, request.region, "failed", "none").inc()
+            # An action's lease is too short to be worth the trouble.
+            if isinstance(error, errors.Unavailable) and request.kind is claims.SessionKind.CDP:
+                self._background.spawn(self._undo(request), name="undo a claim of unknown outcome")
+            return error
+        metrics.CLAIM_SECONDS.labels(request.pool).observe(self._now() - started)
+        locality = answer.claim.locality if answer.claim else "none"
+        metrics.CLAIMS.labels(request.pool, request.region, answer.outcome, locality).inc()
+        if answer.claim is not None:
+            self._clock.observe(answer.claim.now)
+        return answer
+
+    def _unwanted(self, request: claims.ClaimRequest, task: "asyncio.Task[object]") -> None:
+        if not task.cancelled() and task.exception() is None:
+            answer = task.result()
+            if isinstance(answer, claims.ClaimAnswer) and answer.claim is not None:
+                self._give_back(request, answer.claim)
+
+    def _give_back(self, request: claims.ClaimRequest, claim: claims.Claim) -> None:
+        held = self._held(request, claim)
+        self.holding.add(held)
+        self.release(held)
+
+    async def _undo(self, request: claims.ClaimRequest) -> None:
+        """The store went away under a claim that it may have made: release it, unless its lease runs out before the store is back."""
+        until = self._now() + request.keep_alive
+        for delay in tasks.backoff(first=0.5, most=5.0):
+            await asyncio.sleep(chance.jitter(delay))
+            if self._now() > until:
+                return
+            try:
+                live = await sessions.live(self._db, request.session_id)
+            except errors.Unavailable:
+                continue
+            if live is not None:
+                self.release(self.adopt(live))
+            return
+
+    def _held(self, request: claims.ClaimRequest, claim: claims.Claim) -> holding.Held:
+        party = agents.Party(
+            session_id=claim.session_id,
+            browser_id=claim.browser_id,
+            fence=claim.fence,
+            address=claim.address,
+            kind=request.kind,
+        )
+        return holding.Held(
+            party=party,
+            claim=claim,
+            pool=request.pool,
+            region=claim.region,
+            kind=request.kind,
+            keep_alive=request.keep_alive,
+            token=request.token,
+            renewed_at=self._now(),
+        )
+
+    def adopt(self, live: model.Session) -> holding.Held:
+        """The session as held here, claimed by whichever router."""
+        self._clock.observe(live.now)
+        known = self.holding.get(live.session_id)
+        if known is not None and known.party.fence == live.fence:
+            return known
+        party = agents.Party(
+            session_id=live.session_id,
+            browser_id=live.browser_id,
+            fence=live.fence,
+            address=live.address,
+            kind=live.kind,
+        )
+        return holding.Held(
+            party=party,
+            claim=None,
+            pool=live.pool,
+            region=live.region,
+            kind=live.kind,
+            keep_alive=live.keep_alive,
+            token=live.token,
+            renewed_at=self._now(),
+        )
+
+    # ------------------------------------------------------------ quotas
+
+    def count(self, held: holding.Held) -> None:
+        """From now until it is over, the session counts against its token. The caller has passed ``Quotas.enter`` for it."""
+        held.counted = True
+
+    def _uncount(self, held: holding.Held) -> None:
+        if held.counted and held.token is not None:
+            held.counted = False
+            self._quotas.leave(held.token)
+
+    # ------------------------------------------------------------ release
+
+    def release(
+        self,
+        held: holding.Held,
+        *,
+        reachable: bool = True,
+        reason: claims.CloseReason = claims.CloseReason.NORMAL_CLOSURE,
+    ) -> "asyncio.Task[None]":
+        """End the session in the background: the agent cleans up, then the store has the browser back.
+
+        ``reachable``: whether there is use in telling the agent. Without its word the browser is not clean, and recycles.
+        """
+        held.ending = True
+        self._uncount(held)
+        return self._background.spawn(self._release(held, reachable, reason), name="release")
+
+    async def _release(self, held: holding.Held, reachable: bool, reason: claims.CloseReason) -> None:  # noqa: FBT001 - private
+        ending = await self._agents.end(held.party) if reachable else agents.NOT_CLEAN
+        state = await self._written(held, ending, reason)
+        self.holding.drop(held, why="the session was ended")
+        metrics.RELEASES.labels(held.pool, state or "over").inc()
+        if state is states.BrowserState.READY:
+            self.waiting.freed(held.pool)
+
+    async def _written(
+        self, held: holding.Held, ending: agents.Ending, reason: claims.CloseReason
+    ) -> states.BrowserState | None:
+        """Write the release; while the store is away, until the lease would have run out anyway."""
+        for delay in tasks.backoff(first=0.2, most=2.0):
+            try:
+                return await leases.release(
+                    self._db,
+                    session_id=held.session_id,
+                    fence=held.party.fence,
+                    clean=ending.clean,
+                    give_up=ending.give_up,
+                    reason=reason,
+                )
+            except errors.Unavailable:
+                if self._now() > held.renewed_at + held.keep_alive:
+                    log.warning(
+                        "a release could not be written; its lease runs out", extra={"session": held.session_id}
+                    )
+                    return None
+                await asyncio.sleep(chance.jitter(delay))
+        return None
+
+
+def patience_of(spec: pool.PoolSpec) -> waiting.Patience:
+    """How long the pool lets a request wait."""
+    if spec.on_empty.mode is pool.OnEmptyMode.FAIL:
+        return waiting.Patience(seconds=0, limit=0)
+    return waiting.Patience(seconds=spec.on_empty.queue_timeout, limit=spec.on_empty.queue_limit)

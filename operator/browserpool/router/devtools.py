@@ -1,0 +1,245 @@
+"""Sessions over plain HTTP, under /devtools, and Chrome's own /json. What succeeds is bare JSON here: an envelope breaks the SDKs."""
+
+import asyncio
+import datetime
+import json
+import urllib.parse
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from browserpool import __version__
+from browserpool.lib import web as lib_web
+from browserpool.model import claims, errors, names
+from browserpool.model import sessions as model
+from browserpool.model.names import SessionId
+from browserpool.router import addresses, cdp, holding, lookup, services
+from browserpool.store import sessions
+
+END_WAIT: Final = 5.0
+"""Seconds for which DELETE waits to be able to say ``closed`` instead of ``closing``."""
+MOST_LISTED: Final = 1000
+
+
+# ---------------------------------------------------------------- a session's life
+
+
+async def create(call: services.Call) -> web.StreamResponse:
+    """POST …/devtools/browser: claim a browser; the client connects later, within ``keep_alive``."""
+    await _refuse_guardrails(call.request)
+    wanted = await call.wanted(claims.SessionKind.CDP)
+    targets = call.request.query.get("targets", "").lower() in ("true", "1")
+
+    async def look(held: holding.Held) -> Any:
+        return await _chrome(call, held, "list") if targets else None
+
+    async with cdp.counted(call) as count:
+        held, found = await call.services.claiming.engage(wanted, look)
+        count(held)
+    answer: dict[str, Any] = {
+        "sessionId": held.session_id,
+        "webSocketDebuggerUrl": addresses.browser(_base(call), held.session_id, suffix_=_suffix(call)),
+    }
+    return lib_web.json_response(answer | ({"targets": found} if targets else {}))
+
+
+async def delete(call: services.Call) -> web.StreamResponse:
+    """DELETE …/devtools/browser/{session}: end it now. One that is over already is ``closed``."""
+    try:
+        held = await lookup.mine(call)
+    except errors.SessionOver:
+        return lib_web.json_response({"status": "closed"})
+    release = call.services.claiming.release(held)
+    done, _ = await asyncio.wait({release}, timeout=END_WAIT)
+    return lib_web.json_response({"status": "closed" if done else "closing"})
+
+
+async def _refuse_guardrails(request: web.Request) -> None:
+    """A wish to be kept on some domains must not be dropped without a word."""
+    if not request.can_read_body:
+        return
+    try:
+        body = orjson.loads(await request.read() or b"{}")
+    except ValueError as error:
+        raise errors.InvalidRequest(f"The body must be a JSON object: {error}.") from error
+    if isinstance(body, dict) and body.get("guardrails"):
+        raise errors.InvalidRequest(
+            "guardrails cannot be kept to by this version; leave the field out, or set egress in the pool's spec."
+        )
+
+
+# ---------------------------------------------------------------- Chrome's own /json of one session
+
+
+async def json_any(call: services.Call) -> web.StreamResponse:
+    """GET …/{session}/json[/{what}]: version, protocol, list, as Chrome answers them."""
+    held = await lookup.mine(call)
+    return lib_web.json_response(await _chrome(call, held, call.request.match_info.get("what", "list")))
+
+
+async def json_target(call: services.Call) -> web.StreamResponse:
+    """GET …/{session}/json/list/{target}: one entry of the list."""
+    held = await lookup.mine(call)
+    target = call.request.match_info["target"]
+    for entry in await _chrome(call, held, "list"):
+        if entry.get("id") == target:
+            return lib_web.json_response(entry)
+    raise errors.NotFound(f"Session {held.session_id} has no target {target[:64]!r}.")
+
+
+async def json_new(call: services.Call) -> web.StreamResponse:
+    """PUT …/{session}/json/new?url=: a new page. Chrome's own form, ``?https://…``, works too."""
+    held = await lookup.mine(call)
+    query = call.request.query
+    url = query.get("url") or next((name for name, value in query.items() if not value and ":" in name), "about:blank")
+    return lib_web.json_response(await _chrome(call, held, "new", method="PUT", query=urllib.parse.quote(url, safe="")))
+
+
+async def json_activate(call: services.Call) -> web.StreamResponse:
+    """GET …/{session}/json/activate/{target}."""
+    return await _told(call, "activate")
+
+
+async def json_close(call: services.Call) -> web.StreamResponse:
+    """GET or DELETE …/{session}/json/close/{target}."""
+    return await _told(call, "close")
+
+
+async def _told(call: services.Call, what: str) -> web.StreamResponse:
+    held = await lookup.mine(call)
+    target = call.request.match_info["target"]
+    if not target.isalnum():
+        raise errors.NotFound(f"Session {held.session_id} has no target {target[:64]!r}.")
+    return lib_web.json_response({"message": await _chrome(call, held, f"{what}/{target}")})
+
+
+async def _chrome(call: services.Call, held: holding.Held, rest: str, *, method: str = "GET", query: str = "") -> Any:
+    """Chrome's answer, its addresses made ours; text where it answers with text.
+
+    Raises:
+        errors.NotFound: Chrome knows no such address or target.
+        errors.BrowserLost: it cannot be asked.
+    """
+    status, body = await call.services.agents.chrome_json(held.party, rest, method=method, query=query)
+    if status == 404:
+        raise errors.NotFound(body.decode(errors="replace")[:200] or "Chrome knows nothing of that.")
+    if status != 200:
+        raise errors.BrowserLost(f"The browser answered {status}.", retry_after=1)
+    held.touch()
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        # Chrome's protocol description nests deeper than orjson goes; plain words (activate, close) are no JSON at all.
+        try:
+            value = json.loads(body)
+        except ValueError:
+            return body.decode(errors="replace")
+    if rest == "protocol":
+        return value
+    return addresses.rewritten(value, base_=_base(call), session_id=held.session_id, suffix_=_suffix(call))
+
+
+# ---------------------------------------------------------------- Chrome's own /json at the root
+
+
+async def version(call: services.Call) -> web.StreamResponse:
+    """GET /json/version: the address to connect to. Public: it claims nothing, and puppeteer's ``browserURL`` cannot send a token."""
+    product = call.services.chromium or f"Browserpool/{__version__}"
+    return lib_web.json_response(
+        {
+            "Browser": product,
+            "Protocol-Version": "1.3",
+            "User-Agent": f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) {product} Safari/537.36",
+            "webSocketDebuggerUrl": f"{_base(call)}/devtools/browser{_suffix(call)}",
+        }
+    )
+
+
+async def pages(call: services.Call) -> web.StreamResponse:
+    """GET /json, /json/list: the pages of all of the caller's sessions. One whose browser does not answer is left out."""
+    held = await lookup.all_mine(call)
+    lists = await asyncio.gather(*(_chrome(call, one, "list") for one in held), return_exceptions=True)
+    return lib_web.json_response([entry for entries in lists if isinstance(entries, list) for entry in entries])
+
+
+# ---------------------------------------------------------------- lists of sessions
+
+
+async def listing(call: services.Call) -> web.StreamResponse:
+    """GET …/devtools/session?limit&offset: the caller's live sessions, newest first."""
+    query = call.request.query
+    found = await sessions.listing(
+        call.services.db,
+        token=None if call.token.admin else call.token.name,
+        limit=_whole(query.get("limit"), "limit", default=100, most=MOST_LISTED),
+        offset=_whole(query.get("offset"), "offset", default=0, most=10**9),
+    )
+    return lib_web.json_response([_live(call, one) for one in found])
+
+
+async def one(call: services.Call) -> web.StreamResponse:
+    """GET …/devtools/session/{session}: a live session, or what is remembered of a past one."""
+    session_id = SessionId(call.request.match_info["session"])
+    if names.is_session_id(session_id):
+        live = await sessions.live(call.services.db, session_id)
+        if live is not None and call.may_use(live.pool, live.token):
+            return lib_web.json_response(_live(call, live))
+        past = await sessions.history(call.services.db, session_id)
+        if past is not None and call.may_use(past.pool, past.token):
+            return lib_web.json_response(_past(past))
+    raise lookup.unknown(session_id)
+
+
+def _live(call: services.Call, session: model.Session) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "sessionId": session.session_id,
+        "startTime": milliseconds(session.started_at),
+        "pool": session.pool,
+        "region": session.region,
+        "kind": session.kind,
+        "expiresAt": milliseconds(session.expires_at),
+    }
+    if session.kind is claims.SessionKind.CDP:
+        shown["webSocketDebuggerUrl"] = addresses.browser(_base(call), session.session_id, suffix_=_suffix(call))
+    return shown
+
+
+def _past(session: model.Past) -> dict[str, Any]:
+    return {
+        "sessionId": session.session_id,
+        "startTime": milliseconds(session.started_at),
+        "endTime": milliseconds(session.ended_at),
+        "closeReason": int(session.reason),
+        "closeReasonText": claims.CLOSE_REASON_TEXTS[session.reason],
+        "pool": session.pool,
+        "region": session.region,
+        "kind": session.kind,
+    }
+
+
+def milliseconds(moment: datetime.datetime) -> int:
+    """Since 1970, as JavaScript counts."""
+    return round(moment.timestamp() * 1000)
+
+
+def _whole(text: str | None, name: str, *, default: int, most: int) -> int:
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:20]) <= most:
+        raise errors.InvalidRequest(f"{name} must be a whole number from 0 to {most} (given: {text[:40]!r})")
+    return int(text)
+
+
+def _base(call: services.Call) -> str:
+    request = call.request
+    return addresses.base(
+        scheme=request.scheme,
+        host=request.host,
+        path=request.rel_url.raw_path,
+        public_url=call.services.settings.public_url,
+    )
+
+
+def _suffix(call: services.Call) -> str:
+    return addresses.suffix(call.request.query.get("token"))

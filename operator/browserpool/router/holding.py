@@ -1,0 +1,185 @@
+"""The sessions that this router holds: their leases are renewed together, and who lost his is told.
+
+* A quick action's session is renewed for as long as it is held here.
+* A CDP session is renewed only if there was traffic since it was last renewed: ``keep_alive`` is a timer of inactivity.
+
+Sessions of any router whose lease ran out are ended here too, and their agents are told at once.
+"""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Iterable
+
+from browserpool.lib import clock, tasks
+from browserpool.model import claims, errors
+from browserpool.model import sessions as model
+from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
+from browserpool.router import agents
+from browserpool.store import connect, leases, sessions
+
+log = logging.getLogger(__name__)
+
+IDLE = "the session was idle for keep_alive, and is over"
+LOST = "the session is over: its browser serves somebody else"
+OVERDUE = 5.0
+"""Seconds after which a lease that nobody renewed must have been ended by somebody."""
+
+
+@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
+class Held:
+    """One session in this router's hands. ``renewed_at`` is on the process's steady clock."""
+
+    party: agents.Party
+    claim: claims.Claim | None
+    pool: PoolName
+    region: str
+    kind: claims.SessionKind
+    keep_alive: float
+    token: TokenName | None
+    renewed_at: float
+    counted: bool = False
+    """It counts against its token's concurrency."""
+    active: bool = False
+    """There was traffic since it was last renewed."""
+    ending: bool = False
+    """Its release is on its way."""
+    asked_to_close: bool = False
+    """A client has told the browser to close: the session ends with that connection."""
+    connections: int = 0
+    over: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    why_over: str = LOST
+
+    @property
+    def session_id(self) -> SessionId:
+        return self.party.session_id
+
+    def touch(self) -> None:
+        """Something passed on it just now."""
+        self.active = True
+
+
+OnOver = Callable[[Held], None]
+
+
+def to_renew(held: Iterable[Held]) -> list[Held]:
+    """Those whose lease is to be renewed now."""
+    return [one for one in held if one.kind is claims.SessionKind.ACTION or one.active or one.ending]
+
+
+def overdue(held: Iterable[Held], *, now: float) -> list[Held]:
+    """Those whose lease must have run out, if nobody else renewed it."""
+    return [one for one in held if now > one.renewed_at + one.keep_alive + OVERDUE]
+
+
+class Holding:
+    """The sessions, by id, and the loops that look after them."""
+
+    def __init__(
+        self,
+        *,
+        db: connect.Database,
+        holder: HolderId,
+        agents_: agents.Agents,
+        background: tasks.Background,
+        on_over: OnOver | None = None,
+        expiry_pause: float = 6.0,
+        now: clock.Monotonic = clock.monotonic,
+    ) -> None:
+        self._db = db
+        self._holder = holder
+        self._agents = agents_
+        self._background = background
+        self._on_over = on_over
+        self._expiry_pause = expiry_pause
+        self._now = now
+        self._held: dict[SessionId, Held] = {}
+        self._store_lost_at: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def all(self) -> list[Held]:
+        """Every session held."""
+        return list(self._held.values())
+
+    def get(self, session_id: SessionId) -> Held | None:
+        """The session of that id, if it is held here."""
+        return self._held.get(session_id)
+
+    def add(self, held: Held) -> None:
+        """From now on its lease is looked after."""
+        self._held[held.session_id] = held
+
+    def drop(self, held: Held, *, why: str) -> None:
+        """It is over, or somebody else's: its connections are closed with ``why``."""
+        if self._held.get(held.session_id) is held:
+            del self._held[held.session_id]
+        if not held.over.is_set():
+            held.why_over = why
+            held.over.set()
+            if self._on_over is not None:
+                self._on_over(held)
+
+    async def renew(self) -> None:
+        """Renew, in one statement, what is to be renewed; drop what could not be."""
+        due = to_renew(self._held.values())
+        for held in due:
+            held.active = False
+        if due:
+            asked = [model.Held(session_id=held.session_id, fence=held.party.fence) for held in due]
+            try:
+                renewed = await leases.renew(self._db, holder=self._holder, leases=asked)
+            except errors.Unavailable:
+                self._store_lost_at = self._now()
+                for held in due:
+                    held.active = True
+                raise
+            self._settle(due, renewed)
+        await self._check_overdue()
+
+    def _settle(self, due: list[Held], renewed: frozenset[SessionId]) -> None:
+        now = self._now()
+        for held in due:
+            if held.session_id in renewed:
+                held.renewed_at = now
+            elif not held.ending:
+                log.warning("a lease was lost", extra={"session": held.session_id, "browser": held.party.browser_id})
+                self.drop(held, why=LOST)
+
+    async def _check_overdue(self) -> None:
+        for held in overdue(self._held.values(), now=self._now()):
+            live = await sessions.live(self._db, held.session_id)
+            if live is None or live.fence != held.party.fence:
+                self.drop(held, why=IDLE)
+            else:
+                # Another router renews it: a second connection, or one that moved. Look again when this lease too has run out.
+                held.renewed_at = self._now()
+
+    async def expire(self) -> None:
+        """End the sessions, of any router, whose lease ran out. Not just after the store was away: their routers renew first."""
+        if self._store_lost_at is not None and self._now() - self._store_lost_at < self._expiry_pause:
+            return
+        try:
+            ended = await leases.expire(self._db)
+        except errors.Unavailable:
+            self._store_lost_at = self._now()
+            raise
+        for one in ended:
+            log.info("a lease ran out", extra={"session": one.session_id, "browser": one.browser_id})
+            self.tell(one)
+            held = self._held.get(one.session_id)
+            if held is not None and held.party.fence == one.fence:
+                self.drop(held, why=IDLE)
+
+    def tell(self, ended: model.Ended) -> None:
+        """Let the agent know that its session is over; its heartbeats then bring the browser back."""
+        if ended.address:
+            party = agents.Party(
+                session_id=ended.session_id,
+                browser_id=ended.browser_id,
+                fence=ended.fence,
+                address=ended.address,
+                kind=claims.SessionKind.CDP,
+            )
+            self._background.spawn(self._agents.end(party), name="tell an agent of an end")

@@ -1,0 +1,98 @@
+"""The URL table. What is not in it does not exist; ``documented`` is what the README's HTTP section must list."""
+
+import dataclasses
+import enum
+from collections.abc import Iterator
+from typing import Final
+
+from browserpool.model import agentapi
+from browserpool.router import actions, cdp, devtools, intake, services, status
+
+
+class Door(enum.StrEnum):
+    """Who may come in."""
+
+    PUBLIC = "public"
+    TOKEN = "token"  # noqa: S105 - a kind of door
+    AGENT = "agent"
+    """The agent token of the browser that the message is about; its handler checks, because the body says which."""
+
+
+CLOUDFLARE: Final = (
+    "/client/v4/accounts/{account}/browser-rendering",
+    "/client/v4/accounts/{account}/browser-run",
+)
+"""The official SDKs' addresses, older and newer. Any account will do: the token says who asks."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One line of the table. It is served under each of ``prefixes``. ``websocket``: a GET that upgrades."""
+
+    method: str
+    path: str
+    handler: services.Handler
+    door: Door = Door.TOKEN
+    prefixes: tuple[str, ...] = ("",)
+    websocket: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring, after the address that it begins with."""
+        return (self.handler.__doc__ or "").strip().splitlines()[0].partition(": ")[2]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Whole path templates."""
+        return tuple(prefix + self.path for prefix in self.prefixes)
+
+
+_ANYWHERE: Final = (*CLOUDFLARE, "")
+
+
+def _devtools(method: str, path: str, handler: services.Handler, *, websocket: bool = False) -> Route:
+    return Route(method=method, path=f"/devtools{path}", handler=handler, prefixes=_ANYWHERE, websocket=websocket)
+
+
+ROUTES: Final = (
+    Route(method="POST", path="/{action}", handler=actions.act, prefixes=(*CLOUDFLARE, "/v1")),
+    _devtools("POST", "/browser", devtools.create),
+    _devtools("GET", "/browser", cdp.launch, websocket=True),
+    _devtools("GET", "/browser/{session}", cdp.reconnect, websocket=True),
+    _devtools("DELETE", "/browser/{session}", devtools.delete),
+    _devtools("GET", "/browser/{session}/page/{target}", cdp.page, websocket=True),
+    _devtools("GET", "/browser/{session}/json", devtools.json_any),
+    _devtools("GET", "/browser/{session}/json/{what:version|protocol|list}", devtools.json_any),
+    _devtools("GET", "/browser/{session}/json/list/{target}", devtools.json_target),
+    _devtools("PUT", "/browser/{session}/json/new", devtools.json_new),
+    _devtools("GET", "/browser/{session}/json/activate/{target}", devtools.json_activate),
+    _devtools("GET", "/browser/{session}/json/close/{target}", devtools.json_close),
+    _devtools("DELETE", "/browser/{session}/json/close/{target}", devtools.json_close),
+    _devtools("GET", "/session", devtools.listing),
+    _devtools("GET", "/session/{session}", devtools.one),
+    Route(method="GET", path="/json/version", handler=devtools.version, door=Door.PUBLIC),
+    # playwright's connectOverCDP asks with the slash.
+    Route(method="GET", path="/json/version/", handler=devtools.version, door=Door.PUBLIC),
+    Route(method="GET", path="/json", handler=devtools.pages),
+    Route(method="GET", path="/json/list", handler=devtools.pages),
+    Route(method="GET", path="/devtools/page/{target}", handler=cdp.any_page, websocket=True),
+    Route(method="GET", path="/v1/status", handler=status.status),
+    Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
+    Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
+    Route(method="GET", path="/metrics", handler=status.exposition),
+    Route(method="POST", path=agentapi.ROUTER_HELLO, handler=intake.hello, door=Door.AGENT),
+    Route(method="POST", path=agentapi.ROUTER_HEARTBEAT, handler=intake.heartbeat, door=Door.AGENT),
+)
+
+OPS_ROUTES: Final = (
+    Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
+    Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
+    Route(method="GET", path="/metrics", handler=status.exposition, door=Door.PUBLIC),
+)
+"""The port of its own that probes and Prometheus use."""
+
+
+def documented() -> Iterator[tuple[str, str, str, str]]:
+    """Method (``WS`` for WebSockets), shortest path, door, summary: one tuple a line of the table."""
+    for route in ROUTES:
+        yield ("WS" if route.websocket else route.method), min(route.paths, key=len), str(route.door), route.summary

@@ -1,0 +1,84 @@
+"""What the handlers work with: the process's parts, and one request's call."""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from browserpool.lib import chance, tasks
+from browserpool.model import claims, errors, tokens
+from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
+from browserpool.router import agents, catalog, claiming, dbclock, quotas, settings, target
+from browserpool.store import connect, heartbeats
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Services:
+    """The parts of this process; made once, in ``app``."""
+
+    settings: settings.RouterSettings
+    holder: HolderId
+    home: target.Home
+    db: connect.Database
+    database_clock: dbclock.DatabaseClock
+    catalog: catalog.Catalog
+    quotas: quotas.Quotas
+    agents: agents.Agents
+    claiming: claiming.Claiming
+    heartbeats: heartbeats.BatchWriter
+    background: tasks.Background
+    stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    running: int = 0
+    """Client requests under way, CDP connections not counted."""
+    chromium: str = ""
+    """The newest product string that an agent gave, for the public /json/version."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, and who makes it. ``caller`` is there behind every door but the public one."""
+
+    services: Services
+    request: web.Request
+    caller: tokens.Token | None = None
+
+    @property
+    def token(self) -> tokens.Token:
+        assert self.caller is not None, "this address has a public door"
+        return self.caller
+
+    def _target(self, kind: claims.SessionKind) -> target.Target:
+        services = self.services
+        return target.resolve(
+            target.wishes(query=self.request.query, headers=self.request.headers),
+            pools=services.catalog.pools,
+            grant=target.Grant(token=self.token.name, pools=self.token.pools),
+            home=services.home,
+            kind=kind,
+            session_id=SessionId(chance.unique_id()),
+            holder=services.holder,
+            action_lease=services.settings.action_lease,
+        )
+
+    async def wanted(self, kind: claims.SessionKind) -> target.Target:
+        """What the request wants claimed; looked at once more with fresh eyes if there is no such pool.
+
+        Raises:
+            errors.NotFound, errors.Forbidden, errors.InvalidRequest: as ``target.resolve``.
+        """
+        try:
+            return self._target(kind)
+        except errors.NotFound:
+            await self.services.catalog.hurry()
+            return self._target(kind)
+
+    def may_use(self, pool: PoolName, owner: TokenName | None) -> bool:
+        """Whether the caller may touch a session: it is his own, or he is an admin."""
+        token = self.token
+        return token.admin or (token.name == owner and (token.pools is None or pool in token.pools))
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)

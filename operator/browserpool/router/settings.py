@@ -1,0 +1,85 @@
+"""The router's whole configuration, read from ``BROWSERPOOL_<FIELD>``. Durations are in seconds."""
+
+import orjson
+import pydantic
+from pydantic import Field
+
+from browserpool.lib import logs
+
+
+def _names(value: object) -> object:
+    """A tuple from JSON (``["eu","us"]``) or from a list with commas (``eu,us``)."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return orjson.loads(text) if text.startswith("[") else [part.strip() for part in text.split(",") if part.strip()]
+
+
+class RouterSettings(pydantic.BaseModel):
+    """Frozen; made once, by ``__main__`` or by a test."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    dsn: str = Field(description="the store's libpq connection string")
+    signing_key: str = Field(
+        min_length=16, description="the installation's key; browsers' own secrets are derived from it"
+    )
+    region: str = Field(default="local", description="where this router stands; claims start here")
+    regions: tuple[str, ...] = Field(default=(), description="the regions whose lag it records; empty: its own")
+    zone: str | None = Field(default=None, description="wished for when a request names no zone")
+    node: str | None = Field(default=None, description="wished for when a request names no node")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    ops_host: str = "127.0.0.1"
+    ops_port: int | None = Field(
+        default=None, ge=0, le=65535, description="probes and metrics without a token; none: no such port"
+    )
+    public_url: str | None = Field(
+        default=None, description="what clients call this router, for the addresses it gives out"
+    )
+    holder: str | None = Field(default=None, description="this instance's name in leases; none: a fresh one each start")
+    log_format: logs.Format = "text"
+    log_level: str = "INFO"
+
+    max_body: int = Field(default=50 * 1024 * 1024, ge=1024, description="bytes; over it a body is answered 413")
+    db_connections: int = Field(default=8, ge=1, le=100)
+    catalog_reload: float = Field(default=1.0, gt=0, description="how old pools and tokens may be")
+    status_reload: float = Field(default=2.0, gt=0, description="how old the gauges of browsers may be")
+    freshness: float = Field(
+        default=15.0, gt=0, description="a browser that was not heard of for longer is not claimed"
+    )
+
+    action_lease: float = Field(
+        default=10.0, gt=0, description="keep-alive of a quick action's session; renewed while it runs"
+    )
+    renew_interval: float = Field(default=3.0, gt=0)
+    expire_interval: float = Field(default=1.0, gt=0)
+    connect_timeout: float = Field(default=2.0, gt=0, description="until an agent takes a connection")
+    action_timeout: float = Field(default=330.0, gt=0, description="for an action whose body sets no shorter bound")
+    end_timeout: float = Field(default=15.0, gt=0, description="until an agent has cleaned up after a session")
+    claim_retries: int = Field(
+        default=1, ge=0, le=5, description="other browsers to try when the claimed one cannot be reached"
+    )
+    poll_first: float = Field(
+        default=0.05, gt=0, description="between two looks for a browser that another router freed"
+    )
+    poll_most: float = Field(default=0.5, gt=0)
+
+    drain_timeout: float = Field(default=30.0, ge=0, description="for running actions, after SIGTERM")
+    cdp_drain_timeout: float = Field(default=5.0, ge=0, description="for open CDP connections, after SIGTERM")
+    release_on_exit: bool = Field(
+        default=False,
+        description="end CDP sessions on exit; otherwise they stay for keep_alive, to be reconnected through another router",
+    )
+
+    max_batch_size: int = Field(default=100, ge=1, le=10_000)
+    max_batch_timeout: float = Field(default=1.0, gt=0)
+    max_retries: int = Field(default=1, ge=0)
+
+    _read_names = pydantic.field_validator("regions", mode="before")(_names)
+
+    @pydantic.field_validator("ops_port", "public_url", "zone", "node", "holder", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value

@@ -1,0 +1,113 @@
+"""How the router and its pools are: probes, metrics, and the whole picture for people."""
+
+import collections
+import dataclasses
+from typing import Any
+
+import prometheus_client
+from aiohttp import web
+
+from browserpool import __version__, metrics
+from browserpool.lib import web as lib_web
+from browserpool.model import browsers as model_browsers
+from browserpool.model import errors, pool, states
+from browserpool.model.names import PoolName, RegionName
+from browserpool.router import services
+from browserpool.store import browsers, pools, regions, sessions
+
+
+async def healthz(_: services.Call) -> web.StreamResponse:
+    """GET /healthz: the process answers."""
+    return lib_web.json_response({"status": "ok"})
+
+
+async def readyz(call: services.Call) -> web.StreamResponse:
+    """GET /readyz: send clients here. A store that is away does not make it unready: all routers would be, and none could say 503."""
+    if call.services.stopping.is_set():
+        raise errors.Unavailable("This router is stopping.", retry_after=1)
+    if not call.services.catalog.loaded:
+        raise errors.Unavailable("This router has not read its pools and tokens yet.", retry_after=1)
+    return lib_web.json_response({"status": "ready"})
+
+
+async def exposition(_: services.Call) -> web.StreamResponse:
+    """GET /metrics: Prometheus' text format."""
+    text = prometheus_client.generate_latest(metrics.REGISTRY)
+    return web.Response(body=text, headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+
+async def status(call: services.Call) -> web.StreamResponse:
+    """GET /v1/status: pools, regions, browsers, sessions. A token sees its own pools and sessions, an admin all."""
+    token, db = call.token, call.services.db
+    seen = None if token.admin else token.pools
+    found = [one for one in await pools.listing(db) if seen is None or one.name in seen]
+    alive = [
+        one
+        for one in await browsers.listing(db)
+        if one.state is not states.BrowserState.GONE and (seen is None or one.pool in seen)
+    ]
+    open_sessions = await sessions.listing(db, token=None if token.admin else token.name, pools=seen, limit=10_000)
+    return lib_web.json_response(
+        {
+            "router": {
+                "version": __version__,
+                "holder": call.services.holder,
+                "region": call.services.home.region,
+                "stopping": call.services.stopping.is_set(),
+            },
+            "pools": [_pool(call, one, alive) for one in found],
+            "regions": [dataclasses.asdict(one) for one in await regions.listing(db)],
+            "browsers": [_browser(one) for one in alive],
+            "sessions": [_dates_as_text(dataclasses.asdict(one)) for one in open_sessions],
+        }
+    )
+
+
+def _pool(call: services.Call, one: pool.BrowserPool, alive: list[model_browsers.Browser]) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "generation": one.metadata.generation,
+        "queue": call.services.claiming.waiting.depth(one.name),
+        "regions": [
+            {
+                "name": region.name,
+                "replicas": one.spec.wanted(region),
+                "max_replicas": one.spec.most(region),
+                "backup": region.backup,
+                "states": _states(alive, one.name, RegionName(region.name)),
+            }
+            for region in one.spec.regions
+        ],
+    }
+
+
+def _states(alive: list[model_browsers.Browser], pool_name: PoolName, region: RegionName) -> dict[str, int]:
+    counted = collections.Counter(one.state for one in alive if one.pool == pool_name and one.region == region)
+    return {str(state): counted[state] for state in states.BrowserState if state is not states.BrowserState.GONE}
+
+
+def _browser(one: model_browsers.Browser) -> dict[str, Any]:
+    shown = dataclasses.asdict(one)
+    del shown["address"]  # inside the installation, it is nobody's business outside
+    return shown
+
+
+def _dates_as_text(values: dict[str, Any]) -> dict[str, Any]:
+    del values["address"], values["fence"]
+    return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in values.items()}
+
+
+class Gauges:
+    """The gauges of browsers, as the store has them."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str, str]] = set()
+
+    def update(self, counts: list[model_browsers.Count]) -> None:
+        """Set them; what is no longer counted goes to zero."""
+        now = {(one.pool, one.region, str(one.state)): one.number for one in counts}
+        for labels in self._known - now.keys():
+            metrics.BROWSERS.labels(*labels).set(0)
+        for labels, number in now.items():
+            metrics.BROWSERS.labels(*labels).set(number)
+        self._known |= now.keys()

@@ -1,0 +1,238 @@
+"""The wait for a browser when none is ready: bounded for each pool, fair between tokens, with a deadline.
+
+One pump serves each line (a pool in a region). It alone asks the store for that line, for whoever is next, so that nobody who
+came later can be quicker. It asks at once when this router has released a browser, and otherwise at jittered intervals, because
+other routers release browsers too.
+"""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable
+
+from browserpool import metrics
+from browserpool.lib import chance, clock, tasks
+from browserpool.model import claims, errors
+from browserpool.model.names import PoolName, RegionName, TokenName
+from browserpool.router import line
+
+log = logging.getLogger(__name__)
+
+FULL_RETRY_AFTER = 5
+EMPTY_RETRY_AFTER = 5
+STALE_RETRY_AFTER = 5
+
+Attempt = Callable[[claims.ClaimRequest], Awaitable[claims.ClaimAnswer]]
+GiveBack = Callable[[claims.ClaimRequest, claims.Claim], None]
+Key = tuple[PoolName, RegionName]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a request may wait (seconds; 0: not at all), and how many may wait for its pool at this router."""
+
+    seconds: float
+    limit: int
+
+
+@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
+class _Waiter:
+    request: claims.ClaimRequest
+    turn: asyncio.Future[claims.Claim]
+
+
+@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
+class _Lane:
+    """A line and what moves it."""
+
+    waiters: line.Line[_Waiter] = dataclasses.field(default_factory=line.Line)
+    freed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    trouble: errors.Unavailable | None = None
+
+
+class Waiting:
+    """The lines of this router. ``attempt`` makes one claim; ``give_back`` undoes one that nobody waits for any more."""
+
+    def __init__(
+        self,
+        *,
+        attempt: Attempt,
+        give_back: GiveBack,
+        background: tasks.Background,
+        poll_first: float,
+        poll_most: float,
+        now: clock.Monotonic = clock.monotonic,
+    ) -> None:
+        self._attempt = attempt
+        self._give_back = give_back
+        self._background = background
+        self._poll_first = poll_first
+        self._poll_most = poll_most
+        self._now = now
+        self._lanes: dict[Key, _Lane] = {}
+        self._depth: collections.Counter[PoolName] = collections.Counter()
+        self._closed = False
+
+    def depth(self, pool: PoolName) -> int:
+        """How many requests wait for the pool."""
+        return self._depth[pool]
+
+    def freed(self, pool: PoolName) -> None:
+        """A browser of the pool has become ready: whoever is next need not wait for the next look."""
+        for (name, _), lane in self._lanes.items():
+            if name == pool:
+                lane.freed.set()
+
+    def close(self) -> None:
+        """Refuse whoever waits, now and from now on: the process is stopping, and another router may serve them."""
+        self._closed = True
+        for lane in self._lanes.values():
+            while (taken := lane.waiters.take()) is not None:
+                _refuse(taken[1], errors.Unavailable("This router is stopping; ask again.", retry_after=1))
+
+    async def claim(self, request: claims.ClaimRequest, *, token: TokenName, patience: Patience) -> claims.Claim:
+        """A browser for ``request``, at once or after a wait.
+
+        Raises:
+            errors.NoBrowser: none became free in time, or the region is too stale to be trusted.
+            errors.TooManyRequests: as many wait already as may.
+            errors.Unavailable: the store cannot be reached, or this router is stopping.
+        """
+        if (request.pool, request.region) not in self._lanes:
+            answer = await self._attempt(request)
+            if answer.claim is not None:
+                return answer.claim
+            if answer.outcome is not claims.Outcome.EMPTY:
+                raise unclaimable(request, answer.outcome)
+        if patience.seconds <= 0:
+            raise errors.NoBrowser(
+                f"Pool {request.pool} has no browser ready, and does not queue (onEmpty); ask again, or add replicas.",
+                retry_after=EMPTY_RETRY_AFTER,
+            )
+        return await self._stand(request, token, patience)
+
+    async def _stand(self, request: claims.ClaimRequest, token: TokenName, patience: Patience) -> claims.Claim:
+        pool = request.pool
+        if self._closed:
+            raise errors.Unavailable("This router is stopping; ask again.", retry_after=1)
+        if self._depth[pool] >= patience.limit:
+            metrics.QUEUE_SECONDS.labels(pool, "refused").observe(0)
+            metrics.REFUSED.labels("queue_full").inc()
+            raise errors.TooManyRequests(
+                f"{self._depth[pool]} requests wait for a browser of pool {pool} already; ask again, or add replicas.",
+                retry_after=FULL_RETRY_AFTER,
+            )
+        started, outcome = self._now(), "gone"
+        self._deeper(pool, 1)
+        try:
+            claim = await self._turn(request, token, patience.seconds)
+            outcome = "claimed"
+        except errors.NoBrowser:
+            outcome = "timeout"
+            raise
+        except errors.BrowserpoolError:
+            outcome = "failed"
+            raise
+        finally:
+            self._deeper(pool, -1)
+            metrics.QUEUE_SECONDS.labels(pool, outcome).observe(self._now() - started)
+        return claim
+
+    def _deeper(self, pool: PoolName, by: int) -> None:
+        self._depth[pool] += by
+        metrics.QUEUE_DEPTH.labels(pool).set(self._depth[pool])
+
+    async def _turn(self, request: claims.ClaimRequest, token: TokenName, seconds: float) -> claims.Claim:
+        key = (request.pool, request.region)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane()
+            self._background.spawn(self._pump(key, lane), name=f"queue of {request.pool} in {request.region}")
+        waiter = _Waiter(request=request, turn=asyncio.get_running_loop().create_future())
+        lane.waiters.join(token, waiter)
+        try:
+            await asyncio.wait({waiter.turn}, timeout=seconds)
+        except asyncio.CancelledError:
+            if (claim := _granted(waiter)) is not None:
+                self._give_back(request, claim)
+            raise
+        finally:
+            lane.waiters.leave(token, waiter)
+            waiter.turn.cancel()
+        if not waiter.turn.cancelled():
+            return waiter.turn.result()
+        if lane.trouble is not None:
+            raise lane.trouble
+        raise errors.NoBrowser(
+            f"No browser of pool {request.pool} became free within {seconds:g} s; ask again, or add replicas.",
+            retry_after=EMPTY_RETRY_AFTER,
+        )
+
+    async def _pump(self, key: Key, lane: _Lane) -> None:
+        delays = tasks.backoff(first=self._poll_first, most=self._poll_most)
+        try:
+            while (taken := lane.waiters.take()) is not None:
+                lane.freed.clear()
+                if await self._serve(lane, *taken):
+                    delays = tasks.backoff(first=self._poll_first, most=self._poll_most)
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(chance.jitter(next(delays), share=0.5)):
+                        await lane.freed.wait()
+        finally:
+            # Before anything else can run: who comes from now on finds no line, and asks for himself.
+            del self._lanes[key]
+
+    async def _serve(self, lane: _Lane, token: TokenName, waiter: _Waiter) -> bool:
+        """Try for one waiter; false if there is no use in trying for the next one yet."""
+        try:
+            answer = await self._attempt(waiter.request)
+        except errors.Unavailable as trouble:
+            lane.trouble = trouble
+            _back(lane, token, waiter)
+            return False
+        except Exception as error:  # whatever it is, it is this waiter's answer, and must not end the others' line
+            log.exception("a claim failed")
+            _refuse(waiter, error)
+            return True
+        lane.trouble = None
+        if answer.claim is not None:
+            if waiter.turn.done():
+                self._give_back(waiter.request, answer.claim)
+            else:
+                waiter.turn.set_result(answer.claim)
+            return True
+        if answer.outcome is claims.Outcome.EMPTY:
+            _back(lane, token, waiter)
+            return False
+        _refuse(waiter, unclaimable(waiter.request, answer.outcome))
+        return True
+
+
+def _granted(waiter: _Waiter) -> claims.Claim | None:
+    turn = waiter.turn
+    return turn.result() if turn.done() and not turn.cancelled() and turn.exception() is None else None
+
+
+def _back(lane: _Lane, token: TokenName, waiter: _Waiter) -> None:
+    if not waiter.turn.done():
+        lane.waiters.put_back(token, waiter)
+
+
+def _refuse(waiter: _Waiter, error: Exception) -> None:
+    if not waiter.turn.done():
+        waiter.turn.set_exception(error)
+
+
+def unclaimable(request: claims.ClaimRequest, outcome: claims.Outcome) -> errors.BrowserpoolError:
+    """Why there is no use in waiting."""
+    if outcome is claims.Outcome.STALE:
+        return errors.NoBrowser(
+            f"What region {request.region} says of its browsers is too old to be trusted, and it has no fresh backup.",
+            retry_after=STALE_RETRY_AFTER,
+        )
+    if outcome is claims.Outcome.ENDED:
+        return errors.SessionOver(f"Session {request.session_id} was used before, and is over; take another id.")
+    return errors.NoBrowser(f"Pool {request.pool} gave no browser: {outcome}.", retry_after=EMPTY_RETRY_AFTER)
