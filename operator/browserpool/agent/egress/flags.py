@@ -1,12 +1,21 @@
 """What Chromium must be told so that nothing goes around the proxy."""
 
-from browserpool.lib import web
+from typing import Protocol
 
 
-def chromium(proxy: web.Address) -> tuple[str, ...]:
+class Proxy(Protocol):
+    """Where the proxy listens: a ``web.Address``, whose import would delay the start of Chromium."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+def chromium(proxy: Proxy) -> tuple[str, ...]:
     """Command line flags."""
     return (
-        f"--proxy-server=socks5://{proxy}",
+        f"--proxy-server=socks5://{proxy.host}:{proxy.port}",
         # Chromium itself would go straight to loopback and link-local addresses.
         "--proxy-bypass-list=<-loopback>",
         # Names are the proxy's to resolve: whatever in Chromium asks for itself gets no answer. (The proxy's own address is a literal.)

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from browserpool import metrics
 from browserpool.agent.egress import client, dial, names, notes, policy, refusals, relay, socks
@@ -120,12 +121,17 @@ class Guard:
 
 @contextlib.asynccontextmanager
 async def guard(
-    rules: policy.Policy, *, resolve: names.Resolve = names.resolve, monotonic: clock.Monotonic = clock.monotonic
+    rules: policy.Policy,
+    *,
+    listener: socket.socket | None = None,
+    resolve: names.Resolve = names.resolve,
+    monotonic: clock.Monotonic = clock.monotonic,
 ) -> AsyncIterator[Guard]:
-    """Run the proxy while the block runs, on a free port of loopback, which it protects."""
+    """Run the proxy while the block runs, on ``listener`` or on a free port of loopback, which it protects."""
     made = Guard(rules=rules, resolve=resolve, monotonic=monotonic)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: client.Client(made, monotonic=monotonic), HOST, 0, backlog=512)
+    where: dict[str, Any] = {"host": HOST, "port": 0} if listener is None else {"sock": listener}
+    server = await loop.create_server(lambda: client.Client(made, monotonic=monotonic), backlog=512, **where)
     made.address = web.Address(host=HOST, port=server.sockets[0].getsockname()[1])
     made.protect(made.address.port)
     async with tasks.Background(grace=_GRACE) as background:
