@@ -12,6 +12,7 @@ import logging
 from typing import Protocol
 
 from browserpool.agent import driver
+from browserpool.lib import tasks
 from browserpool.model import errors
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ class Browser:
         self.connection = connection
         self.egress = egress
         self.suspect = False
-        self._spare: Spare | None = None
-        self._refilling = asyncio.Lock()
+        self._ready: Spare | None = None
+        self._refilling: asyncio.Task[errors.BrowserpoolError | None] | None = None
+        self._background = tasks.Background(grace=0)
 
     async def spare(self) -> Spare:
         """A fresh context and page: the one made ahead, or, if there is none, one made now.
@@ -54,21 +56,26 @@ class Browser:
         Raises:
             errors.BrowserLost: Chromium is gone, or did not make one in ``SPARE_DEADLINE`` seconds.
         """
-        ready, self._spare = self._spare, None
-        if ready is not None and ready.session.failure is None:
-            return ready
-        return await self._make()
+        while (ready := self._take()) is None:
+            # Shielded: a context whose caller left while it was made would be nobody's; this way it is the next caller's.
+            if (error := await asyncio.shield(self.refill())) is not None:
+                raise error
+        return ready
 
-    async def refill(self) -> None:
-        """Make the next spare unless there is one; for the idle moment after an action."""
-        async with self._refilling:
-            if self._spare is None:
-                self._spare = await self._make()
+    def refill(self) -> asyncio.Task[errors.BrowserpoolError | None]:
+        """Make the next spare unless there is one or one is being made; for the idle moment after an action's answer.
+
+        The task answers why it could not; that is for whoever needs the spare, as the supervisor finds out by itself.
+        """
+        if self._refilling is None or self._refilling.done():
+            self._refilling = self._background.spawn(self._fill(), name="spare page")
+        return self._refilling
 
     async def drop_spare(self) -> None:
         """Dispose of the spare, so that a CDP client sees no page but its own."""
-        ready, self._spare = self._spare, None
-        if ready is not None:
+        if self._refilling is not None:
+            await asyncio.wait({self._refilling})
+        if (ready := self._take()) is not None:
             await self.dispose(ready.context_id)
 
     async def dispose(self, context_id: str) -> None:
@@ -84,6 +91,23 @@ class Browser:
             if self.connection.failure is None:
                 log.warning("a context could not be disposed of; Chromium will restart", extra={"why": error.message})
             self.suspect = True
+
+    async def close(self) -> None:
+        """Close the connection; what waits for a spare fails."""
+        await self.connection.close()
+        await self._background.close()
+
+    def _take(self) -> Spare | None:
+        ready, self._ready = self._ready, None
+        return ready if ready is not None and ready.session.failure is None else None
+
+    async def _fill(self) -> errors.BrowserpoolError | None:
+        try:
+            if self._ready is None:
+                self._ready = await self._make()
+        except errors.BrowserpoolError as error:
+            return error
+        return None
 
     async def _make(self) -> Spare:
         created = await self.connection.call(
