@@ -1,0 +1,33 @@
+"""One browser: supervises Chromium, does the quick actions, bridges CDP, guards egress.
+
+What lives here: all that happens beside one Chromium. What must not enter: the store, a cluster, other browsers. The agent knows of
+the rest of the world one router's address and the tokens that it is shown; it decides nothing about who gets a browser, and
+obeys the highest fence it has seen.
+
+Chromium is spawned before most of this room is imported (``__main__``), so what it takes to spawn it (``settings``, ``flags``,
+``launch``, ``homes``, ``processes``) imports nothing heavy.
+
+============== =====================================================================================
+``__main__``   the process: settings, spawn Chromium, then import and run ``app``
+``settings``   the process's configuration
+``flags``      settings to Chromium's arguments (pure)
+``homes``      a directory for each start of Chromium; sweeps those of dead agents
+``processes``  a process group of its own that dies with us; its memory
+``launch``     find the binary, spawn it in a home
+``app``        wires it all; SIGTERM
+``routes``     the URL table, errors as the wire's envelope
+``ops``        probes and metrics
+``custody``    whose the browser is now: admits, supersedes, ends, cleans
+``session``    the rules of that: fences and what must be recycled (pure)
+``tokens``     claim tokens, checked against the database's clock
+``supervisor`` keeps one child process up: probe, kill, back off, give up; knows nothing of Chromium
+``chromium``   the child: waits for CDP, probes it
+``browser``    one running Chromium as the quick actions see it; the page made ahead
+``driver``     CDP; the only module that imports pyppeteer
+``bridge``     a client's CDP WebSocket to Chromium's
+``heartbeats`` the router's client: Hello, Heartbeat
+``actions``    the quick actions
+``page``       a page's life, once
+``egress``     the proxy that Chromium is pointed at
+============== =====================================================================================
+"""

@@ -1,0 +1,224 @@
+"""Wires the agent and runs it until it is told to stop, forgotten by the store, used up, or out of luck with Chromium."""
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+
+from browserpool import metrics
+from browserpool.agent import (
+    chromium,
+    custody,
+    heartbeats,
+    homes,
+    launch,
+    ops,
+    processes,
+    routes,
+    settings,
+    supervisor,
+    tokens,
+)
+from browserpool.agent.egress import policy, proxy
+from browserpool.lib import tasks
+from browserpool.lib import web as server
+from browserpool.model.heartbeats import Hello, Reply
+from browserpool.model.names import BrowserId, Fence
+
+log = logging.getLogger(__name__)
+
+
+class Exit(enum.IntEnum):
+    """The process's exit codes; 1 and 2 are Python's own."""
+
+    DONE = 0
+    """Told to stop, or used up (``recycle: Delete``)."""
+    FORGOTTEN = 3
+    """The store does not know this browser, or a newer agent has its name."""
+    NO_CHROMIUM = 4
+    """Chromium failed too often in a row."""
+
+
+class Agent:
+    """One agent's parts, wired. ``address`` is where its server listens."""
+
+    def __init__(
+        self,
+        *,
+        wanted: settings.AgentSettings,
+        ahead: launch.Ahead,
+        guard: proxy.Guard,
+        http: aiohttp.ClientSession,
+        restarts: supervisor.Policy,
+    ) -> None:
+        self._settings = wanted
+        self._guard = guard
+        self._base = ahead.recipe.base
+        self.clock = tokens.DatabaseClock()
+        self.starter = chromium.Starter(recipe=ahead.recipe, guard=guard, first=ahead.first)
+        browser_id = BrowserId(wanted.browser_id)
+        self.heart = heartbeats.Heart(
+            router=heartbeats.Router(http=http, url=wanted.router_url, agent_token=wanted.agent_token),
+            browser_id=browser_id,
+            vitals=self.vitals,
+            urgent=self.urgent,
+            heard=self._heard,
+            interval=wanted.heartbeat_interval,
+        )
+        self.supervisor = supervisor.Supervisor(
+            start=self.starter.start, policy=restarts, changed=self.heart.changed, restarting=_count_restart
+        )
+        self.custody = custody.Custody(
+            keeper=self.supervisor,
+            recycle=wanted.recycle,
+            recycle_after=wanted.recycle_after,
+            changed=self.heart.changed,
+        )
+        self.routes = routes.Routes(
+            checker=tokens.Checker(browser_id=browser_id, claim_key=wanted.claim_key, database_clock=self.clock),
+            keeper=self.custody,
+            http=http,
+        )
+
+    def urgent(self) -> heartbeats.Urgent:
+        """What is told at once when it changes."""
+        healthy = self.supervisor.healthy and not self.custody.leaving.is_set()
+        return heartbeats.Urgent(healthy=healthy, clean_fence=self.custody.clean_fence)
+
+    def vitals(self) -> heartbeats.Vitals:
+        """What the next heartbeat says."""
+        child = self.supervisor.child
+        return heartbeats.Vitals(
+            load=self.custody.load,
+            uses=0 if child is None else child.traces.sessions,
+            restarts=self.supervisor.restarts,
+            memory_bytes=0 if child is None else processes.resident_bytes(child.group),
+        )
+
+    def missing(self) -> str:
+        """What keeps the agent from being ready; empty if it is."""
+        if not self.clock.known:
+            return "a router's welcome"
+        if not self.supervisor.healthy:
+            return f"Chromium (it is {self.supervisor.phase})"
+        return "time: the agent is stopping" if self.custody.leaving.is_set() else ""
+
+    def alive(self) -> bool:
+        """Whether there is any hope."""
+        return self.supervisor.phase is not supervisor.Phase.GIVEN_UP
+
+    async def live(self, address: str) -> None:
+        """Greet the router once Chromium is up, then send heartbeats; ``address`` is told to routers."""
+        child = None
+        while child is None:
+            child = await self.supervisor.up(deadline=60.0)
+        welcome = await self.heart.hello(
+            Hello(browser_id=self._settings.browser_id, address=address, chromium=child.product)
+        )
+        self.clock.learn(welcome.now)
+        self.custody.open(Fence(welcome.fence))
+        log.info("ready", extra={"address": address, "chromium": child.product, "fence": welcome.fence})
+        # Now that nothing waits for it: what agents that were killed have left on this machine.
+        await asyncio.to_thread(homes.sweep, self._base)
+        await self.heart.beat(welcome.incarnation)
+
+    def _heard(self, reply: Reply) -> None:
+        self.clock.learn(reply.now)
+        if reply.recycle:
+            self.custody.end_by_store(Fence(reply.fence))
+
+
+def _count_restart(why: supervisor.Why) -> None:
+    metrics.CHROMIUM_RESTARTS.labels(str(why)).inc()
+
+
+@contextlib.asynccontextmanager
+async def serving(agent: Agent, *, wanted: settings.AgentSettings, guard: proxy.Guard) -> AsyncIterator[str]:
+    """Serve the agent's routes while the block runs; yields ``host:port`` for routers."""
+    app = web.Application(middlewares=[routes.errors_as_envelopes], client_max_size=routes.BODY_LIMIT)
+    agent.routes.add_to(app)
+    async with contextlib.AsyncExitStack() as stack:
+        if wanted.ops_port is None:
+            ops.add(app, alive=agent.alive, ready=agent.missing)
+        else:
+            ops_app = web.Application()
+            ops.add(ops_app, alive=agent.alive, ready=agent.missing)
+            ops_bound = await stack.enter_async_context(
+                server.serve(ops_app, host=wanted.host, port=wanted.ops_port, grace=1.0)
+            )
+            guard.protect(ops_bound.port)
+            log.info("probes and metrics", extra={"address": str(ops_bound)})
+        bound = await stack.enter_async_context(
+            server.serve(app, host=wanted.host, port=wanted.port, grace=wanted.grace)
+        )
+        guard.protect(bound.port)
+        yield wanted.advertise or str(bound)
+
+
+def main(wanted: settings.AgentSettings, *, ahead: launch.Ahead) -> int:
+    """Run one agent in an event loop of its own until SIGTERM or an end of its own; returns the exit code."""
+
+    async def until_signalled() -> Exit:
+        return await run(wanted, ahead=ahead, stop=tasks.stop_on_signals())
+
+    return int(asyncio.run(until_signalled()))
+
+
+async def run(
+    wanted: settings.AgentSettings,
+    *,
+    ahead: launch.Ahead,
+    stop: asyncio.Event,
+    restarts: supervisor.Policy = supervisor.Policy(),  # noqa: B008 - frozen
+) -> Exit:
+    """Run one agent until ``stop`` is set or it comes to an end of its own; nothing of it is left then but the exit code."""
+    rules = policy.read(allow=wanted.egress_allow, deny=wanted.egress_deny)
+    async with (
+        proxy.guard(rules, listener=ahead.listener) as guard,
+        aiohttp.ClientSession(auto_decompress=False) as http,
+        tasks.Background(grace=0) as background,
+    ):
+        agent = Agent(wanted=wanted, ahead=ahead, guard=guard, http=http, restarts=restarts)
+        keeping = background.spawn(_until_given_up(agent), name="supervisor")
+        try:
+            async with serving(agent, wanted=wanted, guard=guard) as address:
+                ends = {
+                    keeping,
+                    background.spawn(_until_forgotten(agent, address), name="heartbeats"),
+                    background.spawn(_until_set(stop), name="stop"),
+                    background.spawn(_until_set(agent.custody.leaving), name="leaving"),
+                }
+                ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                outcome = ended.pop().result()
+                log.info("stopping", extra={"why": outcome.name.lower(), "running": agent.custody.load})
+                await agent.custody.close(grace=wanted.grace if outcome is Exit.DONE else 0.0)
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            await agent.starter.discard()
+    return outcome
+
+
+async def _until_given_up(agent: Agent) -> Exit:
+    try:
+        await agent.supervisor.run()
+    except supervisor.GivenUp as error:
+        log.error("Chromium does not stay up; the agent gives up. %s", error)  # noqa: TRY400 - the trace says nothing more
+    return Exit.NO_CHROMIUM
+
+
+async def _until_forgotten(agent: Agent, address: str) -> Exit:
+    try:
+        await agent.live(address)
+    except heartbeats.Forgotten as error:
+        log.warning("stopping: %s", error)
+    return Exit.FORGOTTEN
+
+
+async def _until_set(event: asyncio.Event) -> Exit:
+    await event.wait()
+    return Exit.DONE

@@ -1,0 +1,79 @@
+"""A client's CDP WebSocket to Chromium's, frame by frame, undecoded.
+
+Each frame is written before the next is read, so whoever reads slowly slows the other side down and nothing piles up here. There is
+no limit to a message: a picture of a long page is tens of MB. When either side closes, so does the other.
+"""
+
+import asyncio
+
+import aiohttp
+from aiohttp import web
+
+from browserpool.lib import tasks
+from browserpool.model import errors
+
+CONNECT_DEADLINE = 5.0
+CLOSE_DEADLINE = 1.0
+"""Seconds that a peer may take to answer a closing handshake."""
+_PING_EVERY = 60.0
+"""Seconds without a word after which a client is asked whether it is still there: a lost machine closes nothing."""
+
+Downstream = web.WebSocketResponse[bool]
+Upstream = aiohttp.ClientWebSocketResponse[bool]
+
+
+def accept() -> Downstream:
+    """The client's side, not yet opened."""
+    return web.WebSocketResponse(
+        timeout=CLOSE_DEADLINE, heartbeat=_PING_EVERY, max_msg_size=0, compress=False, decode_text=False
+    )
+
+
+async def connect(http: aiohttp.ClientSession, url: str) -> Upstream:
+    """Chromium's side.
+
+    Raises:
+        errors.NotFound: Chromium has no such target.
+        errors.BrowserLost: it does not answer.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_DEADLINE):
+            return await http.ws_connect(
+                url,
+                max_msg_size=0,
+                compress=0,
+                decode_text=False,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_DEADLINE),
+            )
+    except aiohttp.WSServerHandshakeError as error:
+        raise errors.NotFound("Chromium has no such target; /json/list names those that it has.") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise errors.BrowserLost(f"Chromium does not accept a CDP connection: {error!r}") from error
+
+
+async def run(upstream: Upstream, downstream: Downstream) -> None:
+    """Carry frames both ways until one side closes; both are closed then, also when cancelled."""
+    async with tasks.Background(grace=0) as background:
+        pumps = {
+            background.spawn(_pump(upstream, downstream), name="cdp to the client"),
+            background.spawn(_pump(downstream, upstream), name="cdp to chromium"),
+        }
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.wait(pumps)
+            await upstream.close()
+            await downstream.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+
+
+async def _pump(source: Upstream | Downstream, sink: Upstream | Downstream) -> None:
+    while True:
+        message = await source.receive()
+        if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            return
+        try:
+            await sink.send_frame(message.data, message.type)
+        except (OSError, aiohttp.ClientError):
+            return

@@ -1,0 +1,151 @@
+"""The agent's URL table (``model.agentapi``): token, custody, work, answer; errors as the wire's envelope."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import yarl
+from aiohttp import web
+
+from browserpool import metrics
+from browserpool.agent import actions, bridge, chromium, custody, tokens
+from browserpool.lib import clock
+from browserpool.lib import web as server
+from browserpool.model import agentapi, errors
+from browserpool.model.claims import SessionKind
+from browserpool.model.credentials import ClaimToken
+from browserpool.model.wire import envelope
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 64 * 1024 * 1024
+"""Bytes. Routers refuse a client's body over 50 MB; this is the wall behind that one."""
+CHROME_DEADLINE = 10.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Routes:
+    """The handlers, and what they need."""
+
+    def __init__(self, *, checker: tokens.Checker, keeper: custody.Custody, http: aiohttp.ClientSession) -> None:
+        self._checker = checker
+        self._custody = keeper
+        self._http = http
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes to ``app``."""
+        app.router.add_post(agentapi.ACTION, self.action)
+        app.router.add_get(agentapi.CDP, self.cdp)
+        app.router.add_get(agentapi.CDP_PAGE, self.cdp_page)
+        app.router.add_get(agentapi.CHROME_JSON, self.chrome_json)
+        app.router.add_put(agentapi.CHROME_JSON, self.chrome_json)
+        app.router.add_post(agentapi.END, self.end)
+
+    async def action(self, request: web.Request) -> web.StreamResponse:
+        """A quick action, in a context of its own."""
+        token = self._token(request, SessionKind.ACTION)
+        name = request.match_info["action"]
+        body = await request.read()
+        began = clock.monotonic()
+        async with self._custody.use(token, profile=False) as child:
+            try:
+                response = await self._perform(name, body, child)
+            except errors.BrowserpoolError as error:
+                response = failure(error)
+        seconds = clock.monotonic() - began
+        metrics.AGENT_ACTION_SECONDS.labels(name, str(response.status)).observe(seconds)
+        response.headers[agentapi.BROWSER_MS_USED] = str(round(seconds * 1000))
+        await response.prepare(request)
+        await response.write_eof()
+        child.browser.refill()  # only now: it would have slowed down the action, or its answer
+        return response
+
+    async def _perform(self, name: str, body: bytes, child: chromium.Chromium) -> web.Response:
+        answer = await actions.perform(name, body, browser=child.browser)
+        return web.Response(
+            body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
+        )
+
+    async def cdp(self, request: web.Request) -> web.StreamResponse:
+        """The browser's CDP endpoint."""
+        return await self._bridge(request, lambda child: child.address)
+
+    async def cdp_page(self, request: web.Request) -> web.StreamResponse:
+        """One page's CDP endpoint."""
+        target = request.match_info["target"]
+        return await self._bridge(request, lambda child: f"ws://{child.endpoint}/devtools/page/{target}")
+
+    async def _bridge(self, request: web.Request, url: Callable[[chromium.Chromium], str]) -> web.StreamResponse:
+        token = self._token(request, SessionKind.CDP)
+        downstream = bridge.accept()
+        try:
+            async with self._custody.use(token, profile=True) as child:
+                await child.browser.drop_spare()
+                upstream = await bridge.connect(self._http, url(child))
+                await downstream.prepare(request)
+                await bridge.run(upstream, downstream)
+        except errors.BrowserpoolError as error:
+            if not downstream.prepared:
+                raise
+            log.info("a CDP connection ended: %s", error.message, extra={"session": token.session_id})
+        return downstream
+
+    async def chrome_json(self, request: web.Request) -> web.StreamResponse:
+        """Chrome's own ``/json/…``."""
+        token = self._token(request, SessionKind.CDP)
+        async with self._custody.use(token, profile=True) as child:
+            await child.browser.drop_spare()
+            url = f"http://{child.endpoint}/json/{request.match_info['rest']}"
+            if request.query_string:
+                url += f"?{request.query_string}"
+            try:
+                async with (
+                    asyncio.timeout(CHROME_DEADLINE),
+                    self._http.request(request.method, yarl.URL(url, encoded=True)) as answer,
+                ):
+                    return web.Response(
+                        body=await answer.read(), status=answer.status, content_type=answer.content_type
+                    )
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise errors.BrowserLost(f"Chromium does not answer /json: {error!r}") from error
+
+    async def end(self, request: web.Request) -> web.StreamResponse:
+        """End the token's session; answers when the browser is clean, or cannot be made so."""
+        clean = await self._custody.end(self._token(request, None))
+        gone = self._custody.leaving.is_set()
+        return server.json_response({agentapi.CLEAN: clean and not gone, agentapi.GIVE_UP: gone})
+
+    def _token(self, request: web.Request, kind: SessionKind | None) -> ClaimToken:
+        token = self._checker.check(request.headers.get("Authorization"))
+        if kind is not None and token.kind != kind:
+            raise errors.Forbidden(f"This claim token is for a session of kind {token.kind!r}, not {kind.value!r}.")
+        return token
+
+
+def failure(error: errors.BrowserpoolError) -> web.Response:
+    """``error`` as the wire has it."""
+    return server.json_response(envelope.failure(error), status=error.status, headers=envelope.failure_headers(error))
+
+
+@web.middleware
+async def errors_as_envelopes(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever a handler raises becomes an envelope with its status."""
+    try:
+        return await handler(request)
+    except errors.BrowserpoolError as error:
+        return failure(error)
+    except web.HTTPRequestEntityTooLarge:
+        return failure(errors.TooLarge(f"The body is over {BODY_LIMIT // 1024**2} MB."))
+    except web.HTTPException as error:
+        return server.json_response(_envelope_of(error), status=error.status)
+    except Exception:  # the last wall: the client gets an envelope, the log gets the rest
+        log.exception("a request failed in a way that nobody foresaw", extra={"path": request.path})
+        return failure(errors.BrowserpoolError("The agent failed; its log says why."))
+
+
+def _envelope_of(error: web.HTTPException) -> dict[str, Any]:
+    code = errors.Code.NOT_FOUND if error.status == 404 else errors.Code.BAD_REQUEST
+    return envelope.failure(errors.BrowserpoolError(error.reason, code=code))
