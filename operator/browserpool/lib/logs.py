@@ -5,7 +5,7 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import orjson
 
@@ -47,8 +47,8 @@ class _Json(logging.Formatter):
         return orjson.dumps(entry, default=str).decode()
 
 
-def setup(*, process: str, form: Format = "text", level: str = "INFO") -> None:
-    """Send this process's logs to standard error in ``form``; replaces what was set up before."""
-    handler = logging.StreamHandler(sys.stderr)
+def setup(*, process: str, form: Format = "text", level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send this process's logs to ``stream`` (default: standard error) in ``form``; replaces what was set up before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Json(process) if form == "json" else _Text(process))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
