@@ -272,13 +272,6 @@ async def _ready(data: pathlib.Path, service: processes.Service, log_file: pathl
             return
         if clock.monotonic() > end or service.starts > 3:
             raise problems.Problem(
-                f"Postgres does not start. Its last words, from {log_file}:\n{_last_words(log_file)}"
+                f"Postgres does not start. Its last words, from {log_file}:\n{processes.last_words(log_file)}"
             )
         await asyncio.sleep(0.02)
-
-
-def _last_words(log_file: pathlib.Path, *, lines: int = 8) -> str:
-    try:
-        return "\n".join("  " + line for line in log_file.read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "  (none)"

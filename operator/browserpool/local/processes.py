@@ -115,6 +115,14 @@ def start(command: Command) -> Process:
     return Process(command, child)
 
 
+def last_words(log_file: pathlib.Path, *, lines: int = 8) -> str:
+    """The end of a log file, indented, to stand in a message."""
+    try:
+        return "\n".join("  " + line for line in log_file.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "  (none)"
+
+
 def _set_aside(path: pathlib.Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > _LOG_MOST:

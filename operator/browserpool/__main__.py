@@ -1,0 +1,6 @@
+"""``python -m browserpool``: the command line."""
+
+from browserpool import cli
+
+if __name__ == "__main__":
+    cli.main()

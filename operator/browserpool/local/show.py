@@ -1,0 +1,97 @@
+"""A router's status as tables for people."""
+
+from typing import Any
+
+from rich import console, table
+
+_STATES = ("ready", "claimed", "starting", "recycling", "draining")
+_COLOURS = {"ready": "green", "claimed": "cyan", "starting": "yellow", "recycling": "yellow", "draining": "magenta"}
+
+
+def tables(status: dict[str, Any]) -> console.Group:
+    """Pools with their regions, browsers, sessions, from the answer of ``/v1/status``."""
+    return console.Group(_pools(status), _browsers(status), _sessions(status))
+
+
+def _pools(status: dict[str, Any]) -> table.Table:
+    lags = {region["region"]: region for region in status["regions"]}
+    shown = table.Table(title="pools", title_justify="left", box=None, pad_edge=False)
+    for name in ("pool", "region", "replicas", "most", *_STATES, "queue", "lag", "backup"):
+        shown.add_column(name, justify="left" if name in ("pool", "region", "backup") else "right")
+    for pool in status["pools"]:
+        for region in pool["regions"]:
+            counts = (_coloured(region["states"].get(state, 0), state) for state in _STATES)
+            shown.add_row(
+                pool["name"],
+                region["name"],
+                str(region["replicas"]),
+                str(region["max_replicas"]),
+                *counts,
+                str(pool["queue"]),
+                _lag(lags.get(region["name"])),
+                region["backup"] or "",
+            )
+    return shown
+
+
+def _coloured(number: int, state: str) -> str:
+    return f"[{_COLOURS[state]}]{number}[/]" if number else "0"
+
+
+def _lag(region: dict[str, Any] | None) -> str:
+    if region is None or not region["writers"]:
+        return "-"
+    return f"{region['lag']:.1f} s" + (" stale" if region["stale"] else "")
+
+
+def _browsers(status: dict[str, Any]) -> table.Table:
+    shown = table.Table(title="\nbrowsers", title_justify="left", box=None, pad_edge=False)
+    for name in ("browser", "node", "zone", "state", "for", "heard", "uses", "restarts", "memory", "chromium"):
+        shown.add_column(name, justify="right" if name in ("for", "heard", "uses", "restarts", "memory") else "left")
+    for browser in status["browsers"]:
+        state = browser["state"]
+        note = " unwell" if state == "ready" and not browser["healthy"] else ""
+        note += " to drain" if browser["drain_requested"] and state == "claimed" else ""
+        shown.add_row(
+            browser["browser_id"],
+            browser["node"],
+            browser["zone"],
+            f"[{_COLOURS.get(state, 'white')}]{state}[/]{note}",
+            duration(browser["state_age"]),
+            duration(browser["last_seen_age"]),
+            str(browser["uses"]),
+            str(browser["restarts"]),
+            f"{browser['memory_bytes'] / 2**20:.0f} MB",
+            browser["chromium"] or "",
+        )
+    return shown
+
+
+def _sessions(status: dict[str, Any]) -> table.Table:
+    shown = table.Table(title=f"\nsessions: {len(status['sessions'])}", title_justify="left", box=None, pad_edge=False)
+    if not status["sessions"]:
+        return shown
+    for name in ("session", "kind", "browser", "token", "since", "until"):
+        shown.add_column(name)
+    for session in status["sessions"]:
+        shown.add_row(
+            session["session_id"],
+            session["kind"],
+            session["browser_id"],
+            session["token"] or "",
+            session["started_at"][11:19],
+            session["expires_at"][11:19],
+        )
+    return shown
+
+
+def duration(seconds: float | None) -> str:
+    """An age in its two largest units: ``3m12s``; never: ``-``."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"

@@ -1,0 +1,264 @@
+"""``browserpool up``: a whole installation under one directory, for as long as it runs.
+
+It starts in the order in which things need one another (lock, Postgres, schema, token and pools, agents' hands, router, browsers) and
+stops in the reverse: the router first, which finishes what runs, then agents, rows, Postgres. Nothing is left but the data directory.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import logging
+import os
+import pathlib
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from browserpool.agent import launch
+from browserpool.lib import clock, logs, settings, tasks
+from browserpool.local import agents, directory, manifest, postgres, problems, processes, progress, reconcile
+from browserpool.model import credentials, errors
+from browserpool.model.claims import CloseReason
+from browserpool.model.names import HolderId, TokenName
+from browserpool.model.pool import BrowserPool
+from browserpool.model.states import BrowserState
+from browserpool.model.tokens import Token
+from browserpool.router import settings as router_settings
+from browserpool.store import browsers, connect, leases, migrate, sessions, tokens
+
+log = logging.getLogger(__name__)
+
+_HOLDER = HolderId("local-router")
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at the manifest's file."""
+_ROUTER_DEADLINE = 60.0
+_ROUTER_GRACE = 45.0
+"""Longer than the router gives its running actions."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says. Port 0 picks a free one."""
+
+    file: pathlib.Path
+    port: int
+    data: pathlib.Path
+    host: str = "127.0.0.1"
+    nodes: int = 2
+    chromium: str = ""
+    log_level: str = "INFO"
+
+
+async def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        problems.Problem: it cannot start; nothing is left running then.
+        errors.BrowserpoolError: the store refuses; likewise.
+    """
+    screen = progress.Screen()
+    stop = tasks.stop_on_signals()
+    processes.adopt_orphans()
+    pools = manifest.read(options.file)
+    options = dataclasses.replace(options, chromium=_chromium(options.chromium))
+    with directory.held(options.data) as home, contextlib.ExitStack() as stack:
+        options = dataclasses.replace(options, port=_free_port(options.host, options.port))
+        _log_to(home, level=options.log_level, stack=stack)
+        stack.callback(processes.reap_orphans, known=set(), kill=True)
+        stack.callback(screen.finish)
+        screen.start()
+        async with tasks.Background(grace=5.0) as background:
+            await _serve(options, home, pools, screen=screen, stop=stop, background=background)
+    screen.say("stopped")
+
+
+async def _serve(
+    options: Options,
+    home: directory.Directory,
+    pools: tuple[BrowserPool, ...],
+    *,
+    screen: progress.Screen,
+    stop: asyncio.Event,
+    background: tasks.Background,
+) -> None:
+    signing_key, token = directory.secret(home, "signing-key"), directory.secret(home, "token")
+    url, wake = f"http://{_reachable(options.host)}:{options.port}", asyncio.Event()
+    start = agents.Start(
+        home=home,
+        router_url=url,
+        signing_key=signing_key,
+        chromium=options.chromium,
+        nodes=options.nodes,
+        log_level=options.log_level,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        screen.step("starting Postgres")
+        dsn = await stack.enter_async_context(
+            postgres.running(home.postgres, log_file=home.log("postgres"), background=background)
+        )
+        await migrate.apply(dsn)
+        db = await stack.enter_async_context(connect.opened(dsn, process="up", max_size=2))
+        await tokens.put(db, Token(name=TokenName("local"), hash=credentials.hashed(token), admin=True))
+        await _forget_all(db)
+        stack.push_async_callback(_forget_all, db)
+        hands = await stack.enter_async_context(agents.running(start, background=background, on_change=wake.set))
+        reconciler = reconcile.Reconciler(db, hands, wake)
+        reconciler.want(pools)
+        await reconciler.publish()
+        screen.step("starting the router")
+        command = _router_command(options, home, pools, dsn=dsn, signing_key=signing_key)
+        await stack.enter_async_context(_router(command, url=url, background=background, stop=stop))
+        directory.publish(home.url, url)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reconciler.run(until=stop))
+            group.create_task(_watch(options.file, reconciler, screen, stop))
+            if await _warm(reconciler, screen, stop):
+                screen.ready(url=url, token=home.token)
+            await stop.wait()
+            screen.finish()
+            screen.say("stopping: what runs may finish")
+            wake.set()
+
+
+# ---------------------------------------------------------------- before anything starts
+def _chromium(wanted: str) -> str:
+    try:
+        return launch.find(wanted or os.environ.get("BROWSERPOOL_CHROMIUM", ""))
+    except launch.NotFound as error:
+        raise problems.Problem(str(error)) from None
+
+
+def _free_port(host: str, port: int) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                why = f"Port {port} is in use by another program. Stop it, or choose another with --port."
+            else:
+                why = f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port."
+            raise problems.Problem(why) from None
+        return int(probe.getsockname()[1])
+
+
+def _reachable(host: str) -> str:
+    """How processes of this machine reach a server that listens on ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+
+
+def _log_to(home: directory.Directory, *, level: str, stack: contextlib.ExitStack) -> None:
+    path = home.log("up")
+    path.parent.mkdir(exist_ok=True)
+    logs.setup(process="up", level=level, stream=stack.enter_context(path.open("a", encoding="utf-8")))
+
+
+# ---------------------------------------------------------------- the router
+def _router_command(
+    options: Options, home: directory.Directory, pools: tuple[BrowserPool, ...], *, dsn: str, signing_key: str
+) -> processes.Command:
+    regions = list(dict.fromkeys(region.name for pool in pools for region in pool.spec.regions))
+    own = router_settings.RouterSettings(
+        dsn=dsn,
+        signing_key=signing_key,
+        region=regions[0],
+        host=options.host,
+        port=options.port,
+        holder=_HOLDER,
+        release_on_exit=True,
+        log_level=options.log_level,
+    )
+    return processes.Command(
+        name="router",
+        argv=[sys.executable, "-m", "browserpool.router"],
+        environment={**os.environ, **settings.to_environment(own), settings.variable("regions"): ",".join(regions)},
+        log=home.log("router"),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _router(
+    command: processes.Command, *, url: str, background: tasks.Background, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    service = processes.Service(command, grace=_ROUTER_GRACE, background=background)
+    service.start()
+    try:
+        await _answering(service, url, log_file=command.log, stop=stop)
+        yield
+    finally:
+        await tasks.finish(service.stop(), deadline=_ROUTER_GRACE * 2)
+
+
+async def _answering(service: processes.Service, url: str, *, log_file: pathlib.Path, stop: asyncio.Event) -> None:
+    end = clock.monotonic() + _ROUTER_DEADLINE
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+        while not stop.is_set():
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with http.get(f"{url}/healthz") as answer:
+                    if answer.status == 200:
+                        return
+            if service.starts > 3 or clock.monotonic() > end:
+                words = processes.last_words(log_file)
+                raise problems.Problem(f"The router does not start. Its last words, from {log_file}:\n{words}")
+            await asyncio.sleep(0.03)
+
+
+# ---------------------------------------------------------------- while it runs
+async def _warm(reconciler: reconcile.Reconciler, screen: progress.Screen, stop: asyncio.Event) -> bool:
+    """Wait until every pool is whole; False when it is to stop before."""
+    while not stop.is_set():
+        statuses = list(reconciler.statuses.values())
+        screen.warm(statuses)
+        if statuses and all(one.whole for one in statuses):
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.05)
+    return False
+
+
+async def _watch(
+    file: pathlib.Path, reconciler: reconcile.Reconciler, screen: progress.Screen, stop: asyncio.Event
+) -> None:
+    """Follow edits of the manifest. One that cannot be used is shown, and the one before stays in force."""
+    before = _stamp(file)
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LOOK_EVERY)
+        if (now := _stamp(file)) == before:
+            continue
+        before = now
+        try:
+            pools = manifest.read(file)
+        except manifest.InvalidManifest as error:
+            screen.say(f"{error.message}\nThis edit is not followed; what was there before stays in force.")
+        else:
+            reconciler.want(pools)
+            screen.say(f"{file} has changed: " + ", ".join(_described(pool) for pool in pools))
+
+
+def _stamp(file: pathlib.Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _described(pool: BrowserPool) -> str:
+    regions = ", ".join(f"{region.name} {pool.spec.wanted(region)}" for region in pool.spec.regions)
+    return f"pool {pool.name} keeps {regions}"
+
+
+async def _forget_all(db: connect.Database) -> None:
+    """End every session and forget every browser: before the start those of a killed run, at the end our own."""
+    try:
+        for holder in {session.holder for session in await sessions.listing(db, limit=100_000)}:
+            await leases.release_all(db, holder=holder, reason=CloseReason.SHUTDOWN)
+        rows = await browsers.listing(db)
+        await browsers.forget(db, [row.browser_id for row in rows if row.state is not BrowserState.GONE])
+    except errors.Unavailable as error:
+        # Postgres was killed under us. The next start does this again.
+        log.warning("browsers' rows could not be ended", extra={"error": error.message})
