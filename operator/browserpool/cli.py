@@ -195,7 +195,7 @@ def status(
 ) -> None:
     """Show pools, regions, browsers and sessions."""
     import orjson
-    from rich import console, live
+    from rich import live
 
     from browserpool.local import client, show
 
@@ -204,7 +204,7 @@ def status(
         typer.echo(orjson.dumps(_run(client.status(found)), option=orjson.OPT_INDENT_2).decode())
         return
     if not watch:
-        console.Console().print(show.tables(_run(client.status(found))))
+        show.printed(_run(client.status(found)))
         return
 
     async def follow() -> None:

@@ -96,7 +96,7 @@ async def _asked(
             return Answer(body=content, used_ms=float(used) if used else None)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise problems.Problem(
-            f"The router at {router.url} does not answer: {error or type(error).__name__}."
+            f"The router at {router.url} does not answer: {str(error) or type(error).__name__}."
         ) from None
 
 

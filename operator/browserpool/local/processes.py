@@ -23,6 +23,8 @@ from browserpool.lib import clock, tasks
 log = logging.getLogger(__name__)
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_OWN: set[int] = set()
+"""The pids of children that a ``Process`` stands for."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LOG_MOST = 10 * 1024 * 1024
@@ -55,6 +57,7 @@ class Process:
         self._child = child
         self._pidfd = os.pidfd_open(child.pid)
         self._ended = asyncio.Event()
+        _OWN.add(child.pid)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._pidfd, self._reap)
 
@@ -62,6 +65,7 @@ class Process:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._child.wait()
+        _OWN.discard(self.pid)
         kill_session(self.pid)
         self._ended.set()
 
@@ -143,15 +147,12 @@ def _dying_with_us(number: signal.Signals) -> tuple[str, ...]:
     return (sys.executable, "-I", "-S", "-c", code, str(os.getpid()))
 
 
-def adopt_orphans() -> None:
-    """Become the parent of whatever a killed child leaves behind, so that ``children`` finds it."""
-    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def children() -> list[int]:
-    """The pids of this process's children, adopted ones included."""
-    own = str(os.getpid())
-    return [pid for pid, fields in _stats() if fields[1] == own]
+def kill_session(session: int) -> None:
+    """Kill whatever is left of a session whose leader has ended."""
+    for pid, fields in _stats():
+        if fields[3] == str(session) and fields[0] != "Z":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _stats() -> list[tuple[int, list[str]]]:
@@ -164,22 +165,32 @@ def _stats() -> list[tuple[int, list[str]]]:
     return found
 
 
-def kill_session(session: int) -> None:
-    """Kill whatever is left of a session whose leader has ended."""
-    for pid, fields in _stats():
-        if fields[3] == str(session) and fields[0] != "Z":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+# ---------------------------------------------------------------- what children leave behind
+def adopt_orphans() -> None:
+    """Become the parent of whatever children leave behind when they end, and collect it when it ends too.
+
+    Agents end their Chromium, and Chromium its own; this is for those that are killed before they can.
+    """
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, reap_orphans)
 
 
-def reap_orphans(*, known: set[int], kill: bool) -> None:
-    """Collect adopted children that ended; with ``kill``, end the others first. ``known`` are those with an owner."""
-    for pid in children():
-        if pid not in known:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                if kill:
-                    os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0 if kill else os.WNOHANG)
+def reap_orphans() -> None:
+    """Collect adopted children that have ended. A child of our own is left to its ``Process``."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in _OWN:  # the others come when it has been collected, and the next one ends
+                return
+            os.waitpid(ended.si_pid, 0)
+
+
+def kill_orphans() -> None:
+    """End what was adopted and still runs; for the very end, when no child of our own is left."""
+    own = str(os.getpid())
+    for pid in [pid for pid, fields in _stats() if fields[1] == own and pid not in _OWN]:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 class Service:

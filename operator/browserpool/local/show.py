@@ -5,6 +5,8 @@ from typing import Any
 from rich import console, table
 
 _STATES = ("ready", "claimed", "starting", "recycling", "draining")
+_WIDE = 160
+"""Columns of what goes to a file or a pipe."""
 _COLOURS = {"ready": "green", "claimed": "cyan", "starting": "yellow", "recycling": "yellow", "draining": "magenta"}
 
 
@@ -13,11 +15,23 @@ def tables(status: dict[str, Any]) -> console.Group:
     return console.Group(_pools(status), _browsers(status), _sessions(status))
 
 
+def printed(status: dict[str, Any]) -> None:
+    """Print the tables; into a file or a pipe without cutting anything to a terminal's width."""
+    terminal = console.Console()
+    (terminal if terminal.is_terminal else console.Console(width=_WIDE)).print(tables(status))
+
+
+def _table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> table.Table:
+    shown = table.Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        shown.add_column(name, justify="right" if name in numbers else "left", no_wrap=name == columns[0])
+    return shown
+
+
 def _pools(status: dict[str, Any]) -> table.Table:
     lags = {region["region"]: region for region in status["regions"]}
-    shown = table.Table(title="pools", title_justify="left", box=None, pad_edge=False)
-    for name in ("pool", "region", "replicas", "most", *_STATES, "queue", "lag", "backup"):
-        shown.add_column(name, justify="left" if name in ("pool", "region", "backup") else "right")
+    numbers = ("want", "most", *_STATES, "queue", "lag")
+    shown = _table("pools", "pool", "region", *numbers, "backup", numbers=numbers)
     for pool in status["pools"]:
         for region in pool["regions"]:
             counts = (_coloured(region["states"].get(state, 0), state) for state in _STATES)
@@ -29,7 +43,7 @@ def _pools(status: dict[str, Any]) -> table.Table:
                 *counts,
                 str(pool["queue"]),
                 _lag(lags.get(region["name"])),
-                region["backup"] or "",
+                region["backup"] or "-",
             )
     return shown
 
@@ -45,9 +59,8 @@ def _lag(region: dict[str, Any] | None) -> str:
 
 
 def _browsers(status: dict[str, Any]) -> table.Table:
-    shown = table.Table(title="\nbrowsers", title_justify="left", box=None, pad_edge=False)
-    for name in ("browser", "node", "zone", "state", "for", "heard", "uses", "restarts", "memory", "chromium"):
-        shown.add_column(name, justify="right" if name in ("for", "heard", "uses", "restarts", "memory") else "left")
+    numbers = ("for", "heard", "uses", "restarts", "memory")
+    shown = _table("\nbrowsers", "browser", "node", "zone", "state", *numbers, numbers=numbers)
     for browser in status["browsers"]:
         state = browser["state"]
         note = " unwell" if state == "ready" and not browser["healthy"] else ""
@@ -62,23 +75,20 @@ def _browsers(status: dict[str, Any]) -> table.Table:
             str(browser["uses"]),
             str(browser["restarts"]),
             f"{browser['memory_bytes'] / 2**20:.0f} MB",
-            browser["chromium"] or "",
         )
     return shown
 
 
-def _sessions(status: dict[str, Any]) -> table.Table:
-    shown = table.Table(title=f"\nsessions: {len(status['sessions'])}", title_justify="left", box=None, pad_edge=False)
+def _sessions(status: dict[str, Any]) -> table.Table | str:
     if not status["sessions"]:
-        return shown
-    for name in ("session", "kind", "browser", "token", "since", "until"):
-        shown.add_column(name)
+        return "\nno sessions"
+    shown = _table("\nsessions", "session", "kind", "browser", "token", "since", "until")
     for session in status["sessions"]:
         shown.add_row(
             session["session_id"],
             session["kind"],
             session["browser_id"],
-            session["token"] or "",
+            session["token"] or "-",
             session["started_at"][11:19],
             session["expires_at"][11:19],
         )

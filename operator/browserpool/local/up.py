@@ -67,7 +67,7 @@ async def run(options: Options) -> None:
     with directory.held(options.data) as home, contextlib.ExitStack() as stack:
         options = dataclasses.replace(options, port=_free_port(options.host, options.port))
         _log_to(home, level=options.log_level, stack=stack)
-        stack.callback(processes.reap_orphans, known=set(), kill=True)
+        stack.callback(processes.kill_orphans)
         stack.callback(screen.finish)
         screen.start()
         async with tasks.Background(grace=5.0) as background:
