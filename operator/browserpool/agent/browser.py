@@ -21,6 +21,8 @@ SPARE_DEADLINE = 10.0
 """Seconds to make a context and its page. Usually 30 ms; a machine under load needs more, a wedged Chromium never ends."""
 DISPOSE_DEADLINE = 5.0
 """Seconds to dispose of a context. Beyond, Chromium cannot be trusted to have let go of it, and is restarted."""
+VIEWPORT = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, "mobile": False}
+"""What the wire's bodies get unless they say otherwise."""
 
 
 class EgressNotes(Protocol):
@@ -32,7 +34,10 @@ class EgressNotes(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Spare:
-    """A browser context with one blank page. ``Page.enable`` and ``Inspector.enable`` have been answered."""
+    """A browser context with one blank page of the default viewport; downloads are refused.
+
+    ``Page.enable`` and ``Inspector.enable`` have been answered.
+    """
 
     context_id: str
     target_id: str
@@ -128,4 +133,8 @@ class Browser:
         # Awaited before anybody navigates: pipelined with Page.navigate, one in a hundred loses its load event.
         await session.call("Page.enable", deadline=SPARE_DEADLINE)
         await session.call("Inspector.enable", deadline=SPARE_DEADLINE)
+        await session.call("Emulation.setDeviceMetricsOverride", VIEWPORT, deadline=SPARE_DEADLINE)
+        await self.connection.call(
+            "Browser.setDownloadBehavior", {"behavior": "deny", "browserContextId": context_id}, deadline=SPARE_DEADLINE
+        )
         return Spare(context_id=context_id, target_id=target["targetId"], session=session)

@@ -1,0 +1,56 @@
+"""The quick actions: what each makes of a loaded page, and nothing of how it was loaded (``page``).
+
+What lives here: one module an action, from a page to an ``answer.Answer``; and below, the one way in. What must not enter: HTTP, sessions,
+tokens, waiting and loading.
+
+============== =============================================================
+``answer``     what goes back
+``screenshot`` picture of the window, the page, an element, a part
+``pdf``        the page, printed
+``content``    the document, serialised
+============== =============================================================
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from browserpool.agent import browser as browsers
+from browserpool.agent.actions import answer, content, pdf, screenshot
+from browserpool.agent.page import budget, life
+from browserpool.model import errors
+from browserpool.model.wire import actions, shared
+
+Capture = Callable[[life.Page, Any], Awaitable[answer.Answer]]
+
+CAPTURES: Final[Mapping[str, Capture]] = {
+    "content": content.capture,
+    "pdf": pdf.capture,
+    "screenshot": screenshot.capture,
+}
+"""By the same names as ``wire.actions.ACTIONS``."""
+_WANT_STATUS: Final = frozenset({"content"})
+
+
+async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answer.Answer:
+    """Do the action ``name`` in a context of its own, which is gone when this returns, raises, or is cancelled.
+
+    Raises:
+        errors.NotFound: there is no such action.
+        errors.InvalidRequest: the body, or a part of it that only Chromium can judge, cannot be used.
+        errors.PageFailed: the page failed, crashed, or took too long.
+        errors.BrowserLost: Chromium went away.
+    """
+    action = actions.parse(name, body)
+    time = budget.Budget(seconds=(action.action_timeout or shared.MAX_ACTION_MS) / 1000)
+    wants_status = name in _WANT_STATUS
+    try:
+        async with (
+            asyncio.timeout(time.left),
+            life.opened(action, browser=browser, time=time, wants_status=wants_status) as page,
+        ):
+            return await CAPTURES[name](page, action)
+    except TimeoutError as error:
+        raise errors.PageFailed(
+            f"The {name} did not end within {action.action_timeout:.0f} ms (actionTimeout).", code=errors.Code.TIMEOUT
+        ) from error

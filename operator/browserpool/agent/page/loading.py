@@ -1,0 +1,205 @@
+"""Load the body's ``url`` or ``html``, and wait for the milestones that it names."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from browserpool.agent import driver
+from browserpool.agent.page import budget, failures
+from browserpool.model import errors
+from browserpool.model.wire import shared
+
+MOST_MS: Final = 60_000
+_NAVIGATED: Final = "navigated"
+_IDLE_NAMES: Final = {"networkidle0": "networkIdle", "networkidle2": "networkAlmostIdle"}
+_FAILED_URL_DEADLINE: Final = 0.5
+"""Seconds. The event that names the failed address comes with the answer that names the error."""
+_REFERRER_POLICIES: Final = {
+    "no-referrer": "noReferrer",
+    "no-referrer-when-downgrade": "noReferrerWhenDowngrade",
+    "origin": "origin",
+    "origin-when-cross-origin": "originWhenCrossOrigin",
+    "same-origin": "sameOrigin",
+    "strict-origin": "strictOrigin",
+    "strict-origin-when-cross-origin": "strictOriginWhenCrossOrigin",
+    "unsafe-url": "unsafeUrl",
+}
+
+
+class Milestones:
+    """What the main frame has reached since the last navigation, and which frames are idle."""
+
+    def __init__(self, session: driver.Session) -> None:
+        self._session = session
+        self._main = session.target_id
+        self._reached: set[str] = set()
+        self._frames: dict[str, set[str]] = {self._main: set()}
+        self._changed = asyncio.Event()
+        self.failed_url: str | None = None
+        """The address that Chromium shows an error for."""
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Listen while the block runs."""
+        handlers: dict[str, driver.Handler] = {
+            "Page.frameNavigated": self._navigated,
+            "Page.domContentEventFired": lambda _: self._reach("domcontentloaded"),
+            "Page.loadEventFired": lambda _: self._reach("load"),
+            "Page.lifecycleEvent": self._lifecycle,
+            "Page.frameAttached": lambda params: self._frame_came(params["frameId"]),
+            "Page.frameDetached": lambda params: self._frame_left(params["frameId"]),
+        }
+        offs: list[Callable[[], None]] = [self._session.on(event, handler) for event, handler in handlers.items()]
+        self._session.closed.add_done_callback(self._closed)
+        try:
+            yield
+        finally:
+            self._session.closed.remove_done_callback(self._closed)
+            for off in offs:
+                off()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition`` holds; it is asked after each event.
+
+        Raises:
+            errors.PageFailed: the page crashed or closed meanwhile.
+        """
+        while not condition():
+            if (failure := self._session.failure) is not None:
+                raise errors.PageFailed(failure.message, code=failure.code)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def has(self, milestone: str) -> bool:
+        """Whether ``milestone`` (one of ``WaitUntil``) is reached."""
+        if (idle := _IDLE_NAMES.get(milestone)) is not None:
+            return all(idle in events for events in self._frames.values())
+        return milestone in self._reached
+
+    @property
+    def committed(self) -> bool:
+        """Whether a document has replaced the blank one."""
+        return _NAVIGATED in self._reached
+
+    def _navigated(self, params: driver.Params) -> None:
+        frame = params["frame"]
+        if frame["id"] == self._main:
+            self.failed_url = frame.get("unreachableUrl")
+            self._reached = {_NAVIGATED}
+            self._frames = {self._main: set()}
+            self._changed.set()
+
+    def _reach(self, milestone: str) -> None:
+        self._reached.add(milestone)
+        self._changed.set()
+
+    def _lifecycle(self, params: driver.Params) -> None:
+        events = self._frames.get(params["frameId"])
+        if events is None:
+            return
+        if params["name"] == "init":
+            events.clear()
+        events.add(params["name"])
+        self._changed.set()
+
+    def _frame_came(self, frame_id: str) -> None:
+        self._frames.setdefault(frame_id, set())
+
+    def _frame_left(self, frame_id: str) -> None:
+        if frame_id != self._main:
+            self._frames.pop(frame_id, None)
+            self._changed.set()
+
+    def _closed(self, _: object) -> None:
+        self._changed.set()
+
+
+async def load(
+    action: shared.QuickAction, *, session: driver.Session, time: budget.Budget, notes: failures.Notes
+) -> None:
+    """Load what the body names, up to the milestones that it names.
+
+    Raises:
+        errors.PageFailed: the network failed, the page crashed, or it took longer than ``gotoOptions.timeout`` (which
+            ``bestAttempt`` forgives).
+    """
+    seconds = time.at_most(action.goto_options.timeout, most=MOST_MS)
+    milestones = Milestones(session)
+    with milestones.watched():
+        try:
+            async with asyncio.timeout(seconds):
+                await _start(action, session=session, milestones=milestones, notes=notes, seconds=seconds)
+                await milestones.until(lambda: all(milestones.has(each) for each in action.goto_options.wait_until))
+        except TimeoutError as error:
+            if not action.best_attempt:
+                raise _too_slow(action, seconds, milestones) from error
+            # What has come so far is the attempt; what is still on its way must not disturb it.
+            await session.call("Page.stopLoading", deadline=max(time.left, 0.1))
+
+
+async def _start(
+    action: shared.QuickAction,
+    *,
+    session: driver.Session,
+    milestones: Milestones,
+    notes: failures.Notes,
+    seconds: float,
+) -> None:
+    if action.html is not None:
+        await session.call(
+            "Page.setDocumentContent", {"frameId": session.target_id, "html": action.html}, deadline=seconds
+        )
+        return
+    answer = await session.call("Page.navigate", _navigation(action), deadline=seconds)
+    error_text = answer.get("errorText", "")
+    if error_text == failures.UPSTREAM_STATUS:
+        await _show_nothing(session, milestones, seconds)
+    elif error_text:
+        raise await _failure(action, answer, milestones=milestones, notes=notes)
+    await milestones.until(lambda: milestones.committed)
+
+
+def _navigation(action: shared.QuickAction) -> driver.Params:
+    params: driver.Params = {"url": action.url}
+    if action.goto_options.referer is not None:
+        params["referrer"] = action.goto_options.referer
+    if action.goto_options.referrer_policy is not None:
+        params["referrerPolicy"] = _REFERRER_POLICIES[action.goto_options.referrer_policy]
+    return params
+
+
+async def _show_nothing(session: driver.Session, milestones: Milestones, seconds: float) -> None:
+    """An empty answer is an empty page, not Chromium's error page."""
+    await milestones.until(lambda: milestones.committed)
+    await session.call("Page.setDocumentContent", {"frameId": session.target_id, "html": ""}, deadline=seconds)
+
+
+async def _failure(
+    action: shared.QuickAction, answer: driver.Params, *, milestones: Milestones, notes: failures.Notes
+) -> errors.BrowserpoolError:
+    if answer.get("isDownload"):
+        return errors.PageFailed(f"{action.url} is a download, not a page.", code=errors.Code.ABORTED)
+    error_text = str(answer["errorText"])
+    if error_text == failures.ABORTED:
+        return errors.PageFailed(
+            f"{action.url} showed no page: its server answered without a document, or the page left for another.",
+            code=errors.Code.ABORTED,
+        )
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FAILED_URL_DEADLINE):
+            await milestones.until(lambda: milestones.failed_url is not None)
+    return failures.navigation(error_text, url=milestones.failed_url or str(action.url), notes=notes)
+
+
+def _too_slow(action: shared.QuickAction, seconds: float, milestones: Milestones) -> errors.BrowserpoolError:
+    what = action.url if action.url is not None else "The html"
+    if action.url is not None and not milestones.committed:
+        missing = "any answer"
+    else:
+        missing = " and ".join(each for each in action.goto_options.wait_until if not milestones.has(each))
+    return errors.PageFailed(
+        f"{what} did not reach {missing} within {seconds * 1000:.0f} ms (gotoOptions.timeout); "
+        "wait for less (gotoOptions.waitUntil), wait longer, or set bestAttempt.",
+        code=errors.Code.TIMEOUT,
+    )

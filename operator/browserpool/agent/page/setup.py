@@ -1,0 +1,109 @@
+"""A body to the CDP calls that make its rules, in no particular order. Pure.
+
+A body that wishes nothing gets no call: the spare was made with the default viewport and with downloads refused.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Final
+
+from browserpool.model.wire import shared
+
+IDLE: Final = frozenset({"networkidle0", "networkidle2"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One CDP call on the page's session."""
+
+    method: str
+    params: dict[str, Any]
+
+
+def calls(action: shared.QuickAction, *, wants_status: bool) -> list[Call]:
+    """What must have been answered before the page loads. ``wants_status``: the document's HTTP status is asked for later."""
+    return [
+        *_network(action, wants_status=wants_status),
+        *_emulation(action),
+        *([Call(method="Network.setCookies", params={"cookies": cookies(action)})] if action.cookies else []),
+        *(
+            [Call(method="Page.setLifecycleEventsEnabled", params={"enabled": True})]
+            if IDLE & set(action.goto_options.wait_until)
+            else []
+        ),
+    ]
+
+
+def viewport(wanted: shared.Viewport) -> list[Call]:
+    """The window."""
+    orientation = (
+        {"type": "landscapePrimary", "angle": 90} if wanted.is_landscape else {"type": "portraitPrimary", "angle": 0}
+    )
+    made = [
+        Call(
+            method="Emulation.setDeviceMetricsOverride",
+            params={
+                "width": wanted.width,
+                "height": wanted.height,
+                "deviceScaleFactor": wanted.device_scale_factor,
+                "mobile": wanted.is_mobile,
+                "screenOrientation": orientation,
+            },
+        )
+    ]
+    if wanted.has_touch:
+        made.append(Call(method="Emulation.setTouchEmulationEnabled", params={"enabled": True}))
+    return made
+
+
+def cookies(action: shared.QuickAction) -> list[dict[str, Any]]:
+    """The body's cookies as CDP wants them; one without a home belongs to the body's ``url``."""
+    return [_cookie(cookie, home=action.url) for cookie in action.cookies]
+
+
+def filters(action: shared.QuickAction) -> bool:
+    """Whether each request must be looked at."""
+    return bool(
+        action.reject_request_pattern
+        or action.allow_request_pattern
+        or action.reject_resource_types
+        or action.allow_resource_types
+    )
+
+
+def _network(action: shared.QuickAction, *, wants_status: bool) -> Iterator[Call]:
+    if wants_status or action.set_extra_http_headers or filters(action):
+        # Small buffers: nobody asks for bodies, and Chromium would keep them.
+        yield Call(method="Network.enable", params={"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
+    if action.set_extra_http_headers:
+        yield Call(method="Network.setExtraHTTPHeaders", params={"headers": action.set_extra_http_headers})
+    if filters(action):
+        # A service worker's own requests would pass by the filter.
+        yield Call(method="Network.setBypassServiceWorker", params={"bypass": True})
+
+
+def _emulation(action: shared.QuickAction) -> Iterator[Call]:
+    if action.viewport != shared.DEFAULT_VIEWPORT:
+        yield from viewport(action.viewport)
+    if action.user_agent is not None:
+        yield Call(method="Emulation.setUserAgentOverride", params={"userAgent": action.user_agent})
+    if action.emulate_media_type is not None:
+        yield Call(method="Emulation.setEmulatedMedia", params={"media": action.emulate_media_type})
+    if not action.set_java_script_enabled:
+        yield Call(method="Emulation.setScriptExecutionDisabled", params={"value": True})
+
+
+_COOKIE_FIELDS: Final = ("name", "value", "domain", "path", "url", "expires", "http_only", "secure", "same_site", "priority",
+                         "source_scheme", "source_port")  # fmt: skip
+
+
+def _cookie(cookie: shared.Cookie, *, home: str | None) -> dict[str, Any]:
+    made = cookie.model_dump(by_alias=True, exclude_none=True, include=set(_COOKIE_FIELDS))
+    if cookie.url is None and cookie.domain is None:
+        made["url"] = home
+    if cookie.partition_key is not None:
+        made["partitionKey"] = {
+            "topLevelSite": cookie.partition_key.top_level_site,
+            "hasCrossSiteAncestor": cookie.partition_key.has_cross_site_ancestor,
+        }
+    return made
