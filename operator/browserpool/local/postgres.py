@@ -82,7 +82,8 @@ def _command(
         argv=[str(_programs() / "postgres"), "-D", str(data), *options],
         environment=_environment(),
         log=log_file,
-        stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, writes a checkpoint
+        stop_signal=signal.SIGINT,  # fast shutdown: ends connections, writes a checkpoint
+        death_signal=signal.SIGTERM,  # smart shutdown: the router, which was told to stop as well, releases what it holds first
         account=account,
     )
 

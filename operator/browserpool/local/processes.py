@@ -37,13 +37,17 @@ _PROVEN = 30.0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What to run. ``environment`` is the whole of it. ``account`` is (uid, gid) to become, where root must not run it."""
+    """What to run. ``environment`` is the whole of it. ``account`` is (uid, gid) to become, where root must not run it.
+
+    ``stop_signal`` asks it to end; ``death_signal`` is what the kernel sends it when this process is killed.
+    """
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str]
     log: pathlib.Path
     stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGTERM
     account: tuple[int, int] | None = None
 
 
@@ -108,7 +112,7 @@ def start(command: Command) -> Process:
         identity = {"user": command.account[0], "group": command.account[1], "extra_groups": []}
     with command.log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - our own commands
-            [*_dying_with_us(command.stop_signal), *command.argv],
+            [*_dying_with_us(command.death_signal), *command.argv],
             env=dict(command.environment),
             stdin=subprocess.DEVNULL,
             stdout=output,

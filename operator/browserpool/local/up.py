@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from browserpool.agent import launch
-from browserpool.lib import clock, logs, settings, tasks
+from browserpool.lib import chance, clock, logs, settings, tasks
 from browserpool.local import agents, directory, manifest, postgres, problems, processes, progress, reconcile
 from browserpool.model import credentials, errors
 from browserpool.model.claims import CloseReason
@@ -31,7 +31,6 @@ from browserpool.store import browsers, connect, leases, migrate, sessions, toke
 
 log = logging.getLogger(__name__)
 
-_HOLDER = HolderId("local-router")
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the manifest's file."""
 _ROUTER_DEADLINE = 60.0
@@ -167,7 +166,10 @@ def _router_command(
         region=regions[0],
         host=options.host,
         port=options.port,
-        holder=_HOLDER,
+        # The same through the router's restarts, and never that of an earlier run, whose router may still be stopping.
+        holder=HolderId(f"local-{chance.unique_id()}"),
+        # Few agents: a batch that waits a second for more would only be late.
+        max_batch_timeout=0.1,
         release_on_exit=True,
         log_level=options.log_level,
     )
@@ -211,9 +213,10 @@ async def _warm(reconciler: reconcile.Reconciler, screen: progress.Screen, stop:
     """Wait until every pool is whole; False when it is to stop before."""
     while not stop.is_set():
         statuses = list(reconciler.statuses.values())
-        screen.warm(statuses)
-        if statuses and all(one.whole for one in statuses):
-            return True
+        if statuses:
+            screen.warm(statuses)
+            if all(one.whole for one in statuses):
+                return True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.05)
     return False
