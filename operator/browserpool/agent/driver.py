@@ -16,17 +16,37 @@ TARGET_CLOSED; or too slow: TIMEOUT), ``errors.BrowserLost`` (the browser is gon
 import asyncio
 import contextlib
 import dataclasses
+import importlib
+import importlib.util
 import logging
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, Self, cast
 
 import orjson
-from pyppeteer import connection as pyppeteer_connection
 from websockets import exceptions as websockets_exceptions
 from websockets.legacy import client as websockets_client
 
 from browserpool.lib import tasks
 from browserpool.model import errors
+
+
+def _pyppeteer_connection() -> Any:
+    """Pyppeteer's connection module alone: the package imports a launcher and a downloader besides, 60 ms and 6 MB of an agent."""
+    package = types.ModuleType("pyppeteer")
+    found = importlib.util.find_spec("pyppeteer")
+    package.__path__ = list((found and found.submodule_search_locations) or ())
+    whole = sys.modules.get("pyppeteer")
+    sys.modules["pyppeteer"] = whole or package
+    try:
+        return importlib.import_module("pyppeteer.connection")
+    finally:
+        if whole is None:  # whoever wants the package gets the real one
+            del sys.modules["pyppeteer"]
+
+
+_Connection: Any = _pyppeteer_connection().Connection
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +127,9 @@ class Session:
 
     async def call(self, method: str, params: Params | None = None, *, deadline: float = DEADLINE) -> Params:
         """Call ``method`` on the target; see ``Connection.call``."""
+        if self.failure is not None:
+            # The connection has forgotten a session that is over, and would not know why.
+            raise _again(self.failure)
         return await self._connection.call(method, params, session_id=self.id, deadline=deadline)
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
@@ -173,13 +196,13 @@ def _too_slow(method: str, session_id: str | None, deadline: float) -> errors.Br
     return errors.PageFailed(message, code=errors.Code.TIMEOUT)
 
 
-class Connection(pyppeteer_connection.Connection):  # type: ignore[misc]  # pyppeteer ships no types
+class Connection(_Connection):  # type: ignore[misc]  # pyppeteer ships no types
     """One WebSocket to Chromium's browser endpoint, shared by all its sessions. Make it with ``open``."""
 
     def __init__(self, *, url: str, websocket: websockets_client.WebSocketClientProtocol) -> None:
         # Not pyppeteer's __init__, which opens its own socket (compressed, with a deprecated argument) and starts the receive
         # loop that is replaced here; its base's, the event emitter's.
-        super(pyppeteer_connection.Connection, self).__init__()
+        super(_Connection, self).__init__()
         self._url = url
         self._lastId = 0
         self._websocket = websocket
