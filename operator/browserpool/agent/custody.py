@@ -173,7 +173,15 @@ class Custody:
             self._changed()
             return False
         if verdict is session.Verdict.RESTART:
-            return await self._keeper.renew(deadline=CLEAN_DEADLINE) is not None
+            return await self._renewed()
+        return True
+
+    async def _renewed(self) -> bool:
+        child = await self._keeper.renew(deadline=CLEAN_DEADLINE)
+        if child is None:
+            return False
+        # Its first spare is made now: the next claim, which may come as soon as the browser is clean, would wait for it.
+        await child.browser.refill()
         return True
 
     def _uses_up_to(self, fence: Fence | None) -> set[_Use]:

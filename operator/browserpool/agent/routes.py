@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 BODY_LIMIT = 64 * 1024 * 1024
 """Bytes. Routers refuse a client's body over 50 MB; this is the wall behind that one."""
 CHROME_DEADLINE = 10.0
+_JSON_PREFIX = agentapi.CHROME_JSON.partition("{")[0]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,8 +84,8 @@ class Routes:
         downstream = bridge.accept()
         try:
             async with self._custody.use(token, profile=True) as child:
-                await child.browser.drop_spare()
-                upstream = await bridge.connect(self._http, url(child))
+                # Nothing of the client's is read before both are done, so it cannot see the spare go.
+                _, upstream = await asyncio.gather(child.browser.drop_spare(), bridge.connect(self._http, url(child)))
                 await downstream.prepare(request)
                 await bridge.run(upstream, downstream)
         except errors.BrowserpoolError as error:
@@ -98,9 +99,9 @@ class Routes:
         token = self._token(request, SessionKind.CDP)
         async with self._custody.use(token, profile=True) as child:
             await child.browser.drop_spare()
-            url = f"http://{child.endpoint}/json/{request.match_info['rest']}"
-            if request.query_string:
-                url += f"?{request.query_string}"
+            # Handed on as it was written: what is decoded here could not be told from what the client encoded.
+            asked = request.rel_url.raw_path_qs.removeprefix(_JSON_PREFIX)
+            url = f"http://{child.endpoint}/json/{asked}"
             try:
                 async with (
                     asyncio.timeout(CHROME_DEADLINE),
