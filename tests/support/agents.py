@@ -83,6 +83,19 @@ async def router() -> AsyncIterator[Router]:
         yield made
 
 
+@contextlib.asynccontextmanager
+async def site() -> AsyncIterator[str]:
+    """The address of a page on loopback."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<title>a site</title>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    async with server.serve(app, host="127.0.0.1", port=0, grace=0.1) as address:
+        yield f"http://{address}/"
+
+
 def token(
     fence: int,
     *,
@@ -172,7 +185,8 @@ def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, list | tuple) else str(value)
 
 
-def _spawn(environment: dict[str, str], log: pathlib.Path) -> subprocess.Popen[bytes]:
+def spawn(environment: dict[str, str], log: pathlib.Path) -> subprocess.Popen[bytes]:
+    """Start an agent that writes its log to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(
@@ -185,7 +199,7 @@ async def agent(router: Router, base: pathlib.Path, **settings: object) -> Async
     """An agent that has said hello and is healthy; killed at the end if it still runs, and nothing is left of it."""
     hellos, beats = len(router.hellos), len(router.heartbeats)
     log = base / "agent.log"
-    process = _spawn(environment(router, base=base, **settings), log)
+    process = spawn(environment(router, base=base, **settings), log)
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
             await waiting.until(lambda: len(router.hellos) > hellos or process.poll() is not None, deadline=30)
