@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from browserpool.model import names
 from browserpool.model.names import PoolName, RegionName
-from browserpool.model.quantities import Duration
+from browserpool.model.quantities import Duration, IntOrPercent
 
 API_VERSION: Final = "browserpool.dev/v1alpha1"
 KIND: Final = "BrowserPool"
@@ -50,6 +50,14 @@ class OnEmptyMode(enum.StrEnum):
     FAIL = "Fail"
 
 
+class UpdateStrategyType(enum.StrEnum):
+    """How a change of what browsers are started with reaches those that run. None of them cuts a session."""
+
+    ROLLING_UPDATE = "RollingUpdate"
+    ON_REPLENISH = "OnReplenish"
+    RECREATE = "Recreate"
+
+
 class Spillover(enum.StrEnum):
     """When claims may go to the backup region."""
 
@@ -70,68 +78,147 @@ class Spillover(enum.StrEnum):
 class Region(_Part):
     """One region of a pool; ``None`` means the pool's own value."""
 
-    name: Label
-    replicas: int | None = Field(default=None, ge=0, le=500_000)
-    max_replicas: int | None = Field(default=None, ge=0, le=500_000)
-    backup: Label | None = None
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    database_secret_ref: str | None = None
+    name: Label = Field(
+        description="The region's name; where nodeSelector is empty, the nodes' topology label as well."
+    )
+    replicas: int | None = Field(
+        default=None, ge=0, le=500_000, description="Browsers to keep ready here. Default: the pool's replicas."
+    )
+    max_replicas: int | None = Field(
+        default=None,
+        ge=0,
+        le=500_000,
+        description="Browsers that may exist here, claimed ones included. Default: the pool's maxReplicas.",
+    )
+    backup: Label | None = Field(
+        default=None, description="The region of this pool that serves when this one is empty or stale; see spillover."
+    )
+    node_selector: dict[str, str] = Field(
+        default_factory=dict,
+        description="Labels of the nodes that are this region. Default: topology.kubernetes.io/region with the region's "
+        "name; for a region named local: any node.",
+    )
 
 
 class Chromium(_Part):
     """Which browser, and how it is started."""
 
-    image: str | None = None
-    version: str | None = None
-    args: tuple[str, ...] = ()
+    image: str | None = Field(
+        default=None, min_length=1, description="The image of agent and Chromium. Default: the controller's."
+    )
+    version: str | None = Field(
+        default=None, description="A label for people; changing it replaces browsers as an image would."
+    )
+    args: tuple[str, ...] = Field(default=(), description="Further arguments of Chromium.")
 
 
 class Sessions(_Part):
     """The rules of a session's life. Durations are in seconds."""
 
-    keep_alive: Duration = 60.0
-    max_lifetime: Duration | None = None
-    recycle: Recycle = Recycle.RESTART
-    recycle_after: int = Field(default=50, ge=1)
+    keep_alive: Duration = Field(default=60.0, description="A session ends when nothing happens on it for this long.")
+    max_lifetime: Duration | None = Field(
+        default=None, description="A session ends this long after its claim whatever happens on it. Default: never."
+    )
+    recycle: Recycle = Field(
+        default=Recycle.RESTART,
+        description="What follows a CDP session: Restart starts Chromium anew with an empty profile, Delete replaces "
+        "the whole pod.",
+    )
+    recycle_after: int = Field(
+        default=50, ge=1, le=1_000_000, description="Chromium starts anew after this many sessions in any case."
+    )
 
 
 class OnEmpty(_Part):
     """What a request meets when no browser is ready."""
 
-    mode: OnEmptyMode = OnEmptyMode.QUEUE
-    queue_timeout: Duration = 30.0
-    queue_limit: int = Field(default=1000, ge=0, description="requests that may wait at one router, for this pool")
+    mode: OnEmptyMode = Field(default=OnEmptyMode.QUEUE, description="Queue lets requests wait, Fail answers 503.")
+    queue_timeout: Duration = Field(default=30.0, description="How long a request waits at most.")
+    queue_limit: int = Field(
+        default=1000, ge=0, le=1_000_000, description="Requests that may wait at one router, for this pool."
+    )
 
 
 class Refill(_Part):
     """How fast missing browsers are made."""
 
-    max_batch: int = Field(default=10, ge=1, description="browsers created in one reconcile, a region")
-    readiness_grace: Duration = 300.0
+    max_batch: int = Field(
+        default=10, ge=1, le=10_000, description="Browsers created in one reconcile, in each region."
+    )
+    readiness_grace: Duration = Field(
+        default=300.0,
+        description="A browser that is not ready after this long is replaced; one that cannot be scheduled is held.",
+    )
+
+
+class UpdateStrategy(_Part):
+    """How a change of template, image or the like reaches the browsers that run. A claimed one is never cut."""
+
+    type: UpdateStrategyType = Field(
+        default=UpdateStrategyType.ROLLING_UPDATE,
+        description="RollingUpdate replaces a few at a time, OnReplenish each one when its next session ends, Recreate "
+        "all idle ones at once.",
+    )
+    max_unavailable: IntOrPercent = Field(
+        default="25%",
+        description="For RollingUpdate: browsers of a region that may be missing meanwhile; a percentage of replicas is "
+        "rounded down, but one is allowed where no surge is.",
+    )
+    max_surge: IntOrPercent = Field(
+        default=0,
+        description="For RollingUpdate: browsers of a region that may exist above replicas meanwhile, never above "
+        "maxReplicas; a percentage of replicas is rounded up.",
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _moves(self) -> Self:
+        if self.type is UpdateStrategyType.ROLLING_UPDATE and {self.max_unavailable, self.max_surge} <= {0, "0%"}:
+            raise ValueError("updateStrategy: maxUnavailable and maxSurge cannot both be 0; nothing could be replaced")
+        return self
 
 
 class Egress(_Part):
     """Private, loopback, link-local and metadata addresses are refused unless ``allow`` names them; ``deny`` beats ``allow``."""
 
-    allow: tuple[Cidr, ...] = ()
-    deny: tuple[Cidr, ...] = ()
+    allow: tuple[Cidr, ...] = Field(default=(), description="Networks that pages may reach although they are private.")
+    deny: tuple[Cidr, ...] = Field(
+        default=(), description="Networks that pages may not reach although they are public."
+    )
 
 
 class PoolSpec(_Part):
     """``spec`` of a BrowserPool."""
 
-    replicas: int = Field(default=1, ge=0, le=500_000, description="warm browsers to keep ready in each region")
+    replicas: int = Field(default=1, ge=0, le=500_000, description="Warm browsers to keep ready in each region.")
     max_replicas: int | None = Field(
-        default=None, ge=0, le=500_000, description="of each region, claimed ones included; default: replicas"
+        default=None,
+        ge=0,
+        le=500_000,
+        description="Browsers that may exist in each region, claimed ones included. Default: replicas.",
     )
-    regions: tuple[Region, ...] = Field(default=(Region(name="local"),), min_length=1)
-    template: dict[str, Any] = Field(default_factory=dict)
-    chromium: Chromium = Chromium()
-    sessions: Sessions = Sessions()
-    on_empty: OnEmpty = OnEmpty()
-    spillover: Spillover = Spillover.WHEN_EMPTY_OR_STALE
-    refill: Refill = Refill()
-    egress: Egress = Egress()
+    regions: tuple[Region, ...] = Field(
+        default=(Region(name="local"),), min_length=1, max_length=64, description="Where browsers stand."
+    )
+    template: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Pod metadata (labels, annotations) and a pod spec, merged over the default pod: maps key by key, "
+        "lists by name; the browser's container is named browser.",
+    )
+    chromium: Chromium = Field(default=Chromium(), description="Which browser, and how it is started.")
+    sessions: Sessions = Field(default=Sessions(), description="The rules of a session's life.")
+    on_empty: OnEmpty = Field(default=OnEmpty(), description="What a request meets when no browser is ready.")
+    spillover: Spillover = Field(
+        default=Spillover.WHEN_EMPTY_OR_STALE, description="When claims may go to a region's backup."
+    )
+    update_strategy: UpdateStrategy = Field(
+        default=UpdateStrategy(), description="How changes reach browsers that run. No session is cut."
+    )
+    refill: Refill = Field(default=Refill(), description="How fast missing browsers are made.")
+    egress: Egress = Field(
+        default=Egress(),
+        description="What pages may reach: private, loopback, link-local and metadata addresses are refused unless "
+        "allowed.",
+    )
 
     @pydantic.model_validator(mode="after")
     def _regions_agree(self) -> Self:

@@ -32,6 +32,36 @@ Duration = Annotated[
     pydantic.BeforeValidator(parse_duration),
     pydantic.Field(ge=0),
     pydantic.PlainSerializer(format_duration, return_type=str, when_used="json"),
-    pydantic.WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"}),
+    pydantic.WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "maxLength": 32}
+    ),
 ]
 """Seconds; written in manifests as ``"60s"``, ``"5m"``, ``"1h30m"``."""
+
+
+_PERCENT = re.compile(r"(100|[1-9]?[0-9])%")
+
+
+def _int_or_percent(value: int | str) -> int | str:
+    if isinstance(value, int) and value < 0:
+        raise ValueError("a number of browsers is 0 or more")
+    if isinstance(value, str) and not _PERCENT.fullmatch(value):
+        raise ValueError("a number of browsers is written like 3, or as a percentage from 0% to 100%")
+    return value
+
+
+def share(value: int | str, whole: int, *, up: bool) -> int:
+    """``value`` as a number: itself, or its percentage of ``whole`` rounded ``up`` or down."""
+    if isinstance(value, int):
+        return value
+    return (whole * int(value[:-1]) + (99 if up else 0)) // 100
+
+
+IntOrPercent = Annotated[
+    pydantic.StrictInt | str,
+    pydantic.AfterValidator(_int_or_percent),
+    pydantic.WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": r"^(100|[1-9]?[0-9])%$", "maxLength": 4}
+    ),
+]
+"""A number from 0 on, or a percentage: ``3``, ``"25%"``."""
