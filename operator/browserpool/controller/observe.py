@@ -18,6 +18,9 @@ class Pod:
     template_hash: str = ""
     deaths: int = 0
     death_age: float | None = None
+    schedulable: bool = True
+    failing: str = ""
+    node: seen.Node = seen.Node.STAYS
 
 
 _NO_POD = seen.Pod.ABSENT
@@ -55,4 +58,7 @@ def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Brows
         drain_requested=row is not None and row.drain_requested,
         deaths=0 if pod is None else pod.deaths,
         death_age=None if pod is None else pod.death_age,
+        schedulable=pod is None or pod.schedulable,
+        failing="" if pod is None else pod.failing,
+        node=seen.Node.STAYS if pod is None else pod.node,
     )

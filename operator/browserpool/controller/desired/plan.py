@@ -14,7 +14,7 @@ import itertools
 from browserpool.controller.desired import rollout, seen, template
 from browserpool.model import names
 from browserpool.model.names import BrowserId, PoolName, RegionName
-from browserpool.model.pool import BrowserPool, PoolSpec, Region
+from browserpool.model.pool import BrowserPool, PoolSpec, Region, UpdateStrategyType
 from browserpool.model.states import BrowserState
 
 SHORT_SETTLES = 3.0
@@ -163,25 +163,29 @@ def _in_region(
     tidied = [action for browser in browsers for action in _tidied(browser)]
     unclaimed = [b for b in browsers if _runs(b) and b.state is not BrowserState.CLAIMED]
     claimed = [b for b in browsers if _runs(b) and b.state is BrowserState.CLAIMED]
-    failed = _failed(unclaimed, grace=spec.refill.readiness_grace)
-    supply = [b for b in unclaimed if b not in failed]
+    lost = [b for b in (*unclaimed, *claimed) if b.node is seen.Node.LOST]
+    failed = [b for b in _failed(unclaimed, grace=spec.refill.readiness_grace) if b not in lost]
+    supply = [b for b in unclaimed if b not in failed and b not in lost]
 
-    surplus = len(supply) - wanted if settled.surplus_for >= SURPLUS_SETTLES else 0
+    arriving = _surge_on_its_way(supply, spec, wanted=wanted, current=current)
+    surplus = len(supply) - wanted - arriving if settled.surplus_for >= SURPLUS_SETTLES else 0
     over = len(supply) + len(claimed) - most
     spare = _most_dispensable(supply, current=current)[: max(0, surplus, over)]
     kept = [b for b in supply if b not in spare]
-    outdated = _to_update(kept, claimed, wanted=wanted, most=most, current=current)
+    outdated = _to_update(kept, claimed, spec, wanted=wanted, most=most, current=current)
 
     leaving = {b.browser_id for b in outdated}
-    on_the_way = sum(b.browser_id not in leaving for b in kept)
+    staying = [b for b in kept if b.browser_id not in leaving]
+    on_the_way = len(staying) - _surge(staying, spec, wanted=wanted, current=current)
     if settled.short_for < SHORT_SETTLES:
         on_the_way += sum(not b.drain_requested for b in claimed)
-    missing = wanted - on_the_way
+    missing = target - on_the_way
     return [
         *tidied,
+        *_drained(lost, reason="its node cannot be reached"),
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
-        *_drained(outdated, reason="the pool's template has changed"),
+        *_drained(outdated, reason="its template is out of date, or its node is being emptied"),
         *_created(pool, RegionName(region.name), browsers, missing=missing, most=most, spec=spec, current=current),
     ]
 
@@ -192,26 +196,38 @@ def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser
     if len(silent) == len(unclaimed) > 1:
         # When nobody is heard, the way that heartbeats take is broken, and replacing every browser would not mend it.
         return []
-    return [b for b in unclaimed if b in silent or (b.state is not BrowserState.READY and b.state_age > grace)]
+    # A pod that waits for a node would only wait again.
+    return [
+        b
+        for b in unclaimed
+        if b in silent or (b.state is not BrowserState.READY and b.state_age > grace and b.schedulable)
+    ]
+
+
+def _is_outdated(browser: seen.Browser, *, current: str) -> bool:
+    return browser.template_hash != current or browser.node is seen.Node.LEAVING
+
+
+def _is_proven(browser: seen.Browser) -> bool:
+    return browser.healthy and browser.state is not BrowserState.STARTING
 
 
 def _most_dispensable(supply: list[seen.Browser], *, current: str) -> list[seen.Browser]:
-    """Outdated before current, then the highest ordinal: names stay few and low."""
-    return sorted(supply, key=lambda b: (b.template_hash == current, -b.ordinal))
+    """Outdated before current, waiting for a node before running, then the highest ordinal: names stay few and low."""
+    return sorted(supply, key=lambda b: (not _is_outdated(b, current=current), b.schedulable, -b.ordinal))
 
 
-def _to_update(
-    unclaimed: list[seen.Browser], claimed: list[seen.Browser], *, wanted: int, most: int, current: str
-) -> list[seen.Browser]:
-    """The outdated ones whose turn it is: idle before claimed, and never more at once than the rollout allows."""
-    serving = [b for b in unclaimed if b.healthy and b.state is not BrowserState.STARTING]
-    unproven = [b for b in unclaimed if b not in serving and b.template_hash != current]
-    budget = rollout.budget(wanted=wanted, most=most, claimed=len(claimed), in_service=len(serving))
-    idle = [b for b in serving if b.template_hash != current][:budget]
-    # A claimed one leaves when its session ends, which nobody can foresee: so only as many are marked as may leave together.
-    marked = sum(b.drain_requested for b in claimed)
-    markable = [b for b in claimed if b.template_hash != current and not b.drain_requested]
-    return [*unproven, *idle, *markable[: max(0, budget - len(idle) - marked)]]
+def _surge(supply: list[seen.Browser], spec: PoolSpec, *, wanted: int, current: str) -> int:
+    """How many of an update's surge are due: none once nothing outdated is left."""
+    rolls = spec.update_strategy.type is UpdateStrategyType.ROLLING_UPDATE
+    outdated = sum(_is_outdated(b, current=current) for b in supply)
+    return min(rollout.surge(wanted, spec.update_strategy), outdated) if rolls else 0
+
+
+def _surge_on_its_way(supply: list[seen.Browser], spec: PoolSpec, *, wanted: int, current: str) -> int:
+    """How many of the surge have not served yet: until then they are in nobody's place."""
+    arriving = sum(not _is_proven(b) and not _is_outdated(b, current=current) for b in supply)
+    return min(arriving, _surge(supply, spec, wanted=wanted, current=current))
 
 
 def _created(

@@ -28,12 +28,24 @@ class Pod(enum.StrEnum):
         return self in (Pod.RUNNING, Pod.STOPPING)
 
 
+class Node(enum.StrEnum):
+    """What becomes of the node that the browser stands on."""
+
+    STAYS = "stays"
+    LEAVING = "leaving"
+    """It is cordoned: somebody means to empty it."""
+    LOST = "lost"
+    """The cluster cannot reach it, or it is gone."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
     """One browser's row and pod, joined by name.
 
     ``state`` is None when the store has no row; ``last_seen_age`` is None when no heartbeat ever came. ``state_age`` counts from the
     last change of state. ``deaths`` counts how often in a row a pod of this name died young, ``death_age`` since the last time.
+    ``schedulable`` is False while its pod waits for a node with room for it; ``failing`` says, in the cluster's word, why its
+    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun.
     """
 
     browser_id: BrowserId
@@ -48,6 +60,9 @@ class Browser:
     drain_requested: bool = False
     deaths: int = 0
     death_age: float | None = None
+    schedulable: bool = True
+    failing: str = ""
+    node: Node = Node.STAYS
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,11 @@ from browserpool.model.states import BrowserState
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RegionStatus:
-    """Counts of one region. ``replicas`` are all pods, ``updated`` those of the present template, ``held`` names in backoff."""
+    """Counts of one region.
+
+    ``replicas`` are all pods, ``updated`` those of the present template, ``held`` names in backoff, ``unschedulable`` pods that wait
+    for a node, ``failing`` pods whose container does not run; ``failure`` is why, of one of them.
+    """
 
     name: RegionName
     wanted: int
@@ -23,6 +27,9 @@ class RegionStatus:
     draining: int
     updated: int
     held: int
+    unschedulable: int = 0
+    failing: int = 0
+    failure: str = ""
 
     @property
     def whole(self) -> bool:
@@ -95,6 +102,9 @@ def _region(pool: BrowserPool, region: Region, world: seen.World) -> RegionStatu
         draining=count(BrowserState.DRAINING),
         updated=sum(b.template_hash == current for b in running),
         held=sum(plan.is_held(b) for b in browsers),
+        unschedulable=sum(not b.schedulable for b in running),
+        failing=sum(bool(b.failing) for b in running),
+        failure=next((b.failing for b in running if b.failing), ""),
     )
 
 
@@ -115,7 +125,13 @@ def _progressing(regions: tuple[RegionStatus, ...]) -> Condition:
 
 def _degraded(regions: tuple[RegionStatus, ...]) -> Condition:
     held = sum(r.held for r in regions)
-    if held:
-        message = f"{held} browsers died soon after their start and wait before they are tried again."
+    failing = sum(r.failing for r in regions)
+    waiting = sum(r.unschedulable for r in regions)
+    if held or failing:
+        why = next((r.failure for r in regions if r.failure), "they died soon after their start")
+        message = f"{held + failing} browsers do not stay up ({why}); they are tried again, ever more rarely."
         return Condition(type="Degraded", status=True, reason="CrashLoop", message=message)
+    if waiting:
+        message = f"{waiting} browsers find no node with room for them; they are held, not replaced."
+        return Condition(type="Degraded", status=True, reason="Unschedulable", message=message)
     return Condition(type="Degraded", status=False, reason="AsExpected", message="No browser keeps dying.")
