@@ -4,6 +4,7 @@ What a stand-in does with an action is the test's to choose (``Agent.does``); wh
 """
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -239,8 +240,7 @@ class Agent:
             return web.Response(text=f"No such target id: {target}", status=404)
         if what == "close":
             self.targets.remove(target)
-            return web.Response(text="Target is closing")
-        return web.Response(text="Target activated")
+        return web.Response(text="Target is closing" if what == "close" else "Target activated")
 
     def _entry(self, target: str, *, url: str = "about:blank") -> dict[str, str]:
         where = f"{self.address}/devtools/page/{target}"
@@ -307,15 +307,15 @@ class Rig:
         await self.until_ready(name, browsers_)
         return made
 
-    async def make_agent(self, manifest: pool.BrowserPool, ordinal: int) -> Agent:
-        region = names.RegionName(manifest.spec.regions[0].name)
-        browser_id = names.browser_id(pool=manifest.name, region=region, ordinal=ordinal)
+    async def make_agent(self, manifest: pool.BrowserPool, ordinal: int, *, region: str | None = None) -> Agent:
+        where = names.RegionName(region or manifest.spec.regions[0].name)
+        browser_id = names.browser_id(pool=manifest.name, region=where, ordinal=ordinal)
         await browser_rows.register(
             self.database,
             browsers.Registration(
                 browser_id=browser_id,
                 pool=manifest.name,
-                region=region,
+                region=where,
                 zone=names.ZoneName(f"zone-{ordinal % 2}"),
                 node=names.NodeName(f"node-{ordinal}"),
                 template_hash="t",
@@ -327,12 +327,15 @@ class Rig:
         return agent
 
     async def states(self, pool_name: str = "small") -> dict[str, int]:
-        counted = await browser_rows.counts(self.database)
-        return {str(one.state): one.number for one in counted if one.pool == pool_name}
+        counted: collections.Counter[str] = collections.Counter()
+        for one in await browser_rows.counts(self.database):
+            if one.pool == pool_name:
+                counted[str(one.state)] += one.number
+        return dict(counted)
 
     async def until_ready(self, pool_name: str = "small", number: int = 1) -> None:
         async def whole() -> bool:
-            return await self.states(pool_name) == {"ready": number}
+            return await self.states(pool_name) == ({"ready": number} if number else {})
 
         await waiting.until(whole, deadline=10)
 
@@ -375,6 +378,7 @@ def config(dsn: str, **changes: Any) -> settings.RouterSettings:
         "renew_interval": 0.1,
         "expire_interval": 0.1,
         "status_reload": 0.1,
+        "max_batch_timeout": 0.05,
         "poll_first": 0.02,
         "poll_most": 0.1,
         "connect_timeout": 1.0,

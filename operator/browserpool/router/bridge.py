@@ -54,6 +54,10 @@ async def join(
         try:
             done, _ = await asyncio.wait({down, up, *watched}, return_when=asyncio.FIRST_COMPLETED)
             if up not in done:
+                # Nobody else may be reading: only then does closing wait for the client's own goodbye, so that a client in the midst
+                # of sending still gets to read the reason.
+                up.cancel()
+                await asyncio.wait({up})
                 await _close(client, *_farewell(upstream, done, watched))
             return down in done and down.exception() is None and down.result()
         finally:

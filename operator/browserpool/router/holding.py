@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 IDLE = "the session was idle for keep_alive, and is over"
 LOST = "the session is over: its browser serves somebody else"
+SLOW = 1.0
+"""Seconds after which an answer of the store counts as one that was away."""
 OVERDUE = 5.0
 """Seconds after which a lease that nobody renewed must have been ended by somebody."""
 
@@ -157,20 +159,30 @@ class Holding:
                 held.renewed_at = self._now()
 
     async def expire(self) -> None:
-        """End the sessions, of any router, whose lease ran out. Not just after the store was away: their routers renew first."""
-        if self._store_lost_at is not None and self._now() - self._store_lost_at < self._expiry_pause:
+        """End the sessions, of any router, whose lease ran out; not while the store is away or has just come back.
+
+        Leases run out while nobody can renew them. So whoever could not is given ``expiry_pause`` to do it first.
+        """
+        if not await self._store_is_well():
             return
-        try:
-            ended = await leases.expire(self._db)
-        except errors.Unavailable:
-            self._store_lost_at = self._now()
-            raise
-        for one in ended:
+        for one in await leases.expire(self._db):
             log.info("a lease ran out", extra={"session": one.session_id, "browser": one.browser_id})
             self.tell(one)
             held = self._held.get(one.session_id)
             if held is not None and held.party.fence == one.fence:
                 self.drop(held, why=IDLE)
+
+    async def _store_is_well(self) -> bool:
+        """Ask it something that changes nothing: a statement that waited for the store to come back must not be the one that expires."""
+        asked_at = self._now()
+        try:
+            await leases.renew(self._db, holder=self._holder, leases=[])
+        except errors.Unavailable:
+            self._store_lost_at = self._now()
+            raise
+        if self._now() - asked_at > SLOW:
+            self._store_lost_at = self._now()
+        return self._store_lost_at is None or self._now() - self._store_lost_at >= self._expiry_pause
 
     def tell(self, ended: model.Ended) -> None:
         """Let the agent know that its session is over; its heartbeats then bring the browser back."""

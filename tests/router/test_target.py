@@ -1,0 +1,136 @@
+"""From a request to what is claimed for it."""
+
+from typing import Any
+
+import multidict
+import pytest
+
+from browserpool.model import claims, errors, pool
+from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, SessionId, TokenName, ZoneName
+from browserpool.router import target
+
+SPEC = pool.PoolSpec.model_validate(
+    {
+        "regions": [{"name": "eu", "backup": "us"}, {"name": "us"}],
+        "sessions": {"keepAlive": "45s", "maxLifetime": "1h"},
+        "spillover": "WhenStale",
+    }
+)
+PLAIN = pool.PoolSpec()
+POOLS = {PoolName("alpha"): SPEC, PoolName("beta"): PLAIN}
+ANY = target.Grant(token=TokenName("any"))
+BETA = target.Grant(token=TokenName("b"), pools=frozenset({PoolName("beta")}))
+HOME = target.Home(region=RegionName("eu"), zone=ZoneName("eu-1"), node=NodeName("n1"))
+
+
+def resolve(
+    wished: target.Wishes,
+    *,
+    grant: target.Grant = ANY,
+    kind: claims.SessionKind = claims.SessionKind.CDP,
+    home: target.Home = HOME,
+) -> claims.ClaimRequest:
+    return target.resolve(
+        wished,
+        pools=POOLS,
+        grant=grant,
+        home=home,
+        kind=kind,
+        session_id=SessionId("s"),
+        holder=HolderId("h"),
+        action_lease=10,
+    ).request
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "expected"),
+    [
+        ({}, {}, target.Wishes()),
+        ({"pool": "a"}, {"X-Browserpool-Pool": "b"}, target.Wishes(pool=PoolName("a"))),
+        (
+            {},
+            {"x-browserpool-pool": "b", "X-BROWSERPOOL-NODE": "n"},
+            target.Wishes(pool=PoolName("b"), node=NodeName("n")),
+        ),
+        ({"zone": "z", "region": "r"}, {}, target.Wishes(zone=ZoneName("z"), region=RegionName("r"))),
+        ({"pool": ""}, {}, target.Wishes()),
+        ({"keep_alive": "10000"}, {}, target.Wishes(keep_alive=10.0)),
+        ({"keep_alive": "600000"}, {}, target.Wishes(keep_alive=600.0)),
+    ],
+)
+def test_wishes(query: dict[str, str], headers: dict[str, str], expected: target.Wishes) -> None:
+    assert target.wishes(query=query, headers=multidict.CIMultiDict(headers)) == expected
+
+
+@pytest.mark.parametrize("text", ["9999", "600001", "abc", "", "nan", "inf", "-1"])
+def test_a_keep_alive_outside_of_its_bounds_is_refused_by_name(text: str) -> None:
+    with pytest.raises(errors.InvalidRequest, match="keep_alive must be milliseconds from 10000 to 600000"):
+        target.keep_alive(text)
+
+
+def test_the_pool_that_is_named() -> None:
+    assert resolve(target.Wishes(pool=PoolName("beta"))).pool == "beta"
+
+
+def test_the_only_pool_that_the_token_can_mean() -> None:
+    assert resolve(target.Wishes(), grant=BETA).pool == "beta"
+
+
+@pytest.mark.parametrize(
+    ("wished", "grant", "error", "words"),
+    [
+        (None, ANY, errors.InvalidRequest, "pool is required, because there are several: alpha, beta"),
+        ("nope", ANY, errors.NotFound, "no pool nope; there are: alpha, beta"),
+        ("alpha", BETA, errors.Forbidden, "may not use pool alpha; it may use: beta"),
+        ("nope", BETA, errors.Forbidden, "may not use pool nope"),
+        (None, target.Grant(token=TokenName("x"), pools=frozenset()), errors.NotFound, "no pool that token x may use"),
+    ],
+)
+def test_no_pool(wished: str | None, grant: target.Grant, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        resolve(target.Wishes(pool=PoolName(wished) if wished else None), grant=grant)
+
+
+def test_the_routers_own_place_is_wished_for_if_the_request_names_none() -> None:
+    request = resolve(target.Wishes(pool=PoolName("alpha")))
+    assert (request.region, request.zone, request.node) == ("eu", "eu-1", "n1")
+
+
+def test_a_request_for_another_region_is_not_given_the_routers_node() -> None:
+    request = resolve(target.Wishes(pool=PoolName("alpha"), region=RegionName("us")))
+    assert (request.region, request.zone, request.node) == ("us", None, None)
+
+
+def test_a_pool_that_is_not_in_the_routers_region_is_served_from_its_first() -> None:
+    request = resolve(target.Wishes(pool=PoolName("beta")))
+    assert (request.region, request.node) == ("local", None)
+
+
+def test_the_requests_own_wishes_win() -> None:
+    request = resolve(target.Wishes(pool=PoolName("alpha"), zone=ZoneName("z9"), node=NodeName("n9")))
+    assert (request.zone, request.node) == ("z9", "n9")
+
+
+def test_a_region_that_the_pool_does_not_have_is_refused_by_name() -> None:
+    with pytest.raises(errors.InvalidRequest, match="region must be one of pool alpha's: eu, us"):
+        resolve(target.Wishes(pool=PoolName("alpha"), region=RegionName("mars")))
+
+
+def test_backup_and_spillover_are_the_pools() -> None:
+    request = resolve(target.Wishes(pool=PoolName("alpha")))
+    assert (request.backup, request.spill_when_empty, request.spill_when_stale) == ("us", False, True)
+    assert resolve(target.Wishes(pool=PoolName("alpha"), region=RegionName("us"))).backup is None
+
+
+CASES: list[tuple[Any, ...]] = [
+    (claims.SessionKind.ACTION, None, 10.0, None),
+    (claims.SessionKind.ACTION, 100.0, 10.0, None),
+    (claims.SessionKind.CDP, None, 45.0, 3600.0),
+    (claims.SessionKind.CDP, 100.0, 100.0, 3600.0),
+]
+
+
+@pytest.mark.parametrize(("kind", "keep_alive", "lease", "lifetime"), CASES)
+def test_the_lease(kind: claims.SessionKind, keep_alive: float | None, lease: float, lifetime: float | None) -> None:
+    request = resolve(target.Wishes(pool=PoolName("alpha"), keep_alive=keep_alive), kind=kind)
+    assert (request.keep_alive, request.max_lifetime) == (lease, lifetime)
