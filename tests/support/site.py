@@ -39,7 +39,7 @@ class Seen:
 
 
 class Site:
-    """A running server. ``held`` requests are those that ``/never`` keeps waiting."""
+    """A running server. ``held`` requests are those that ``/never`` has kept waiting, ``dropped`` those whose client has gone since."""
 
     def __init__(self) -> None:
         self.host = "127.0.0.1"
@@ -48,6 +48,7 @@ class Site:
         self.seen: list[Seen] = []
         self.pages: dict[str, str] = {}
         self.held = 0
+        self.dropped = 0
         self.released = asyncio.Event()
 
     def url(self, path: str = "/small", *, host: str | None = None, scheme: str = "http") -> str:
@@ -87,7 +88,11 @@ class Site:
 
     async def never(self, _: web.Request) -> web.Response:
         self.held += 1
-        await self.released.wait()
+        try:
+            await self.released.wait()
+        except asyncio.CancelledError:
+            self.dropped += 1
+            raise
         return web.Response(text="released")
 
     async def loop(self, request: web.Request) -> web.Response:
