@@ -9,6 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 
+# Looking for plugins, pydantic would read the metadata of every package that is installed.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from browserpool.agent import launch, processes
 from browserpool.agent.settings import AgentSettings
 from browserpool.lib import logs, settings

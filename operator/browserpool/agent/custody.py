@@ -116,13 +116,13 @@ class Custody:
             errors.StaleFence: the browser is somebody else's already.
         """
         self._book = session.end(self._opened(), token)
-        return await tasks.finish(self._clean(token.fence), deadline=2 * CLEAN_DEADLINE)
+        return await self._cleaned(token.fence)
 
     def end_by_store(self, fence: Fence) -> None:
         """End the session of ``fence``, because the store says that it is over; cleaning goes on in the background."""
         self._book = session.ended_by_store(self._opened(), fence)
         if self._book.clean < fence:
-            self._background.spawn(self._clean(fence), name="clean after the store's word")
+            self._background.spawn(self._cleaned(fence), name="clean after the store's word")
 
     async def close(self, *, grace: float) -> None:
         """Take no more work; give what runs ``grace`` seconds to finish, then end it."""
@@ -139,12 +139,20 @@ class Custody:
 
     async def _made_ready(self, *, before: Fence) -> chromium.Chromium:
         """Chromium, up, and clean of every session up to ``before``."""
-        if self.clean_fence < before and not await tasks.finish(self._clean(before), deadline=2 * CLEAN_DEADLINE):
+        if self.clean_fence < before and not await self._cleaned(before):
             raise errors.BrowserLost("What an earlier session left in this browser could not be cleaned away.")
         child = self._keeper.child or await self._keeper.up(deadline=UP_DEADLINE)
         if child is None:
             raise errors.BrowserLost(f"Chromium is down, and did not come back within {UP_DEADLINE:g} s.")
         return child
+
+    async def _cleaned(self, fence: Fence) -> bool:
+        """Clean, though the request that asks for it may go away meanwhile; whether it is done in time."""
+        try:
+            return await tasks.finish(self._clean(fence), deadline=2 * CLEAN_DEADLINE)
+        except TimeoutError:
+            log.warning("cleaning took too long", extra={"fence": fence})
+            return False
 
     async def _clean(self, fence: Fence) -> bool:
         """Clean away what sessions up to ``fence`` left; whether it is done."""
