@@ -3,6 +3,10 @@
 import asyncio
 import datetime
 import json
+import signal
+import socketserver
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
@@ -266,3 +270,68 @@ async def test_a_step_of_the_machines_clock_changes_nothing(agent, fences):
     """The database's clock stands years off this machine's in these tests, and tokens are good all the same."""
     soon = agents.DATABASE_NOW + datetime.timedelta(seconds=60)
     assert (await agent.post(CONTENT, agents.token(next(fences), expires=soon), HTML))[0] == 200
+
+
+async def test_a_client_that_vanishes_leaves_no_connection_behind(agent, fences, router):
+    async with agent.cdp(agents.token(next(fences), kind="cdp")) as socket:
+        await Client(socket).pages()
+        await waiting.until(lambda: router.newest["load"] == 1)
+        socket.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        socket._response.connection.transport.abort()
+        await waiting.until(lambda: router.newest["load"] == 0)
+
+
+async def test_a_client_that_does_not_read_fills_nobodys_memory(agent, fences):
+    """Chromium is slowed down instead: 300 MB wait there, not in the agent."""
+    async with agent.cdp(agents.token(next(fences), kind="cdp")) as socket:
+        client = Client(socket)
+        _, page = await client.open_page("about:blank")
+        for number in range(60):
+            params = {"expression": "'x'.repeat(5_000_000)", "returnByValue": True}
+            message = {"id": 1000 + number, "method": "Runtime.evaluate", "sessionId": page, "params": params}
+            await socket.send_str(json.dumps(message))
+        sizes = []
+        await waiting.until(lambda: sizes.append(agent.memory("VmRSS")) or len(set(sizes[-30:])) == 1 < len(sizes))
+        seen = 0
+        while seen < 60:
+            seen += json.loads((await socket.receive(timeout=30)).data).get("id", 0) >= 1000
+        assert agent.memory("VmHWM") < 200_000_000
+
+
+async def test_no_udp_leaves_a_page(router, tmp_path, fences):
+    """WebRTC asks a STUN server over UDP, which no proxy here carries; the address it would learn is the pod's."""
+    with socketserver.UDPServer(("127.0.0.1", 0), None) as listener:
+        listener.socket.setblocking(False)
+        host, port = listener.server_address
+        gather = f"""new Promise(done => {{
+            const peer = new RTCPeerConnection({{iceServers: [{{urls: 'stun:{host}:{port}'}}]}});
+            const found = [];
+            peer.onicecandidate = event => event.candidate ? found.push(event.candidate.candidate) : done(found);
+            peer.createDataChannel('x');
+            peer.createOffer().then(offer => peer.setLocalDescription(offer));
+        }})"""
+        async with (
+            agents.agent(router, tmp_path, egress_allow=["127.0.0.0/8"]) as agent,
+            agents.site() as site,
+            agent.cdp(agents.token(next(fences), kind="cdp")) as socket,
+        ):
+            client = Client(socket)
+            _, page = await client.open_page(site)
+            await client.arrive(page, site)
+            answer = await client.call(
+                "Runtime.evaluate", page, expression=gather, awaitPromise=True, returnByValue=True
+            )
+            assert answer["result"]["value"] == []
+            with pytest.raises(BlockingIOError):
+                listener.socket.recv(2048)
+
+
+async def test_told_to_stop_it_ends_cdp_connections_after_its_grace(agent, fences):
+    async with agent.cdp(agents.token(next(fences), kind="cdp")) as socket:
+        await Client(socket).pages()
+        agent.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            while (await socket.receive()).type is WSMsgType.TEXT:
+                pass
+    assert await asyncio.to_thread(agent.process.wait, 20) == 0
+    assert agents.homes(agent.base) == set()

@@ -42,6 +42,7 @@ class Router:
         self.known = True
         self.recycle = False
         self.status = 200
+        self.refused = 0
         self.url = ""
 
     @property
@@ -52,6 +53,7 @@ class Router:
     async def _hello(self, request: web.Request) -> web.Response:
         self._check(request)
         if self.status != 200:
+            self.refused += 1
             return server.json_response({}, status=self.status)
         self.hellos.append(await request.json(loads=orjson.loads))
         return server.json_response(
@@ -61,6 +63,7 @@ class Router:
     async def _heartbeat(self, request: web.Request) -> web.Response:
         self._check(request)
         if self.status != 200:
+            self.refused += 1
             return server.json_response({}, status=self.status)
         self.heartbeats.append(await request.json(loads=orjson.loads))
         reply = {"known": self.known, "fence": self.fence, "recycle": self.recycle, "now": DATABASE_NOW.isoformat()}
@@ -140,6 +143,11 @@ class Agent:
     def group(self) -> int:
         """The id of the one Chromium's browser process, which is its group's too; 0 if there is none."""
         return next(iter(chromiums(self.base)), 0)
+
+    def memory(self, field: str) -> int:
+        """Bytes of a field of the agent's ``/proc/<pid>/status``."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split(f"{field}:")[1].split()[0]) * 1024
 
     async def post(self, path: str, token: str, body: object = None) -> tuple[int, Any]:
         """Status and JSON of a POST."""
