@@ -4,7 +4,7 @@ import pytest
 
 from browserpool.controller.desired import plan, rollout, seen, template
 from browserpool.model.names import BrowserId, PoolName, RegionName
-from browserpool.model.pool import BrowserPool
+from browserpool.model.pool import BrowserPool, UpdateStrategy
 from browserpool.model.states import BrowserState
 
 STARTING, READY, CLAIMED = BrowserState.STARTING, BrowserState.READY, BrowserState.CLAIMED
@@ -208,9 +208,87 @@ def test_a_new_template_rolls(replicas, browsers, expected):
     assert done(pool(replicas), world(*browsers, short_for=0, surplus_for=0)) == expected
 
 
-@pytest.mark.parametrize(("wanted", "away"), [(0, 1), (1, 1), (4, 1), (7, 1), (8, 2), (100, 25)])
-def test_a_rollout_takes_a_quarter_and_at_least_one(wanted, away):
-    assert rollout.allowed_away(wanted) == away
+@pytest.mark.parametrize(
+    ("wanted", "room", "strategy", "away"),
+    [
+        (0, 0, {}, 1),
+        (4, 0, {}, 1),
+        (7, 9, {}, 1),
+        (8, 0, {}, 2),
+        (100, 0, {"maxUnavailable": 3}, 3),
+        (100, 0, {"maxUnavailable": "50%"}, 50),
+        (4, 1, {"maxUnavailable": 0, "maxSurge": 1}, 0),
+        (4, 0, {"maxUnavailable": 0, "maxSurge": 1}, 1),
+        (3, 0, {"maxUnavailable": "10%"}, 1),
+    ],
+)
+def test_how_many_a_rollout_may_take_away(wanted, room, strategy, away):
+    assert rollout.allowed_away(UpdateStrategy.model_validate(strategy), wanted=wanted, room=room) == away
+
+
+@pytest.mark.parametrize(
+    ("browsers", "expected"),
+    [
+        pytest.param([browser(0, node=seen.Node.LOST), browser(1)], [("drain", 0), ("create", 2)], id="lost node"),
+        pytest.param(
+            [browser(0, CLAIMED, node=seen.Node.LOST), browser(1)], [("drain", 0), ("create", 2)], id="in use"
+        ),
+        pytest.param([browser(n, node=seen.Node.LEAVING) for n in (0, 1)], [("drain", 0), ("create", 2)], id="leaving"),
+        pytest.param(
+            [browser(0, STARTING, state_age=LONG, last_seen_age=None, schedulable=False), browser(1)],
+            [],
+            id="another would only wait beside it",
+        ),
+    ],
+)
+def test_nodes(browsers, expected):
+    assert done(pool(2, 9), world(*browsers)) == expected
+
+
+def outdated(*states):
+    return [browser(n, state, template_hash=OLD) for n, state in enumerate(states)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "browsers", "expected"),
+    [
+        pytest.param(
+            {"maxUnavailable": 0, "maxSurge": 1},
+            outdated(READY, READY),
+            [("create", 2)],
+            id="surge makes one more first",
+        ),
+        pytest.param(
+            {"maxUnavailable": 0, "maxSurge": 1}, [*outdated(READY, READY), browser(2, STARTING)], [], id="waits for it"
+        ),
+        pytest.param(
+            {"maxUnavailable": 0, "maxSurge": 1},
+            [*outdated(READY, READY), browser(2)],
+            [("drain", 0), ("create", 3)],
+            id="then an old one goes",
+        ),
+        pytest.param(
+            {"type": "Recreate"},
+            outdated(READY, RECYCLING, CLAIMED),
+            [("drain", 0), ("drain", 1), ("drain", 2), ("create", 3), ("create", 4)],
+            id="Recreate takes all, the claimed when they are done",
+        ),
+        pytest.param(
+            {"type": "OnReplenish"},
+            outdated(READY, READY, CLAIMED),
+            [("drain", 2)],
+            id="OnReplenish waits for each one's next session",
+        ),
+        pytest.param(
+            {"type": "OnReplenish"},
+            outdated(READY, RECYCLING),
+            [("drain", 1), ("create", 2)],
+            id="OnReplenish takes one whose session has just ended",
+        ),
+    ],
+)
+def test_update_strategies(strategy, browsers, expected):
+    assert done(pool(2, 9, updateStrategy=strategy), world(*browsers, surplus_for=0)) == expected
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,9 @@ class Simulated(RuleBasedStateMachine):
     # ------------------------------------------------------------ what happens
     @initialize(replicas=st.integers(0, 5), extra=st.integers(0, 4))
     def begin(self, replicas, extra):
-        self._edit(replicas, extra, REGIONS, "v1")
+        self._edit(replicas, extra, REGIONS, "v1", {})
 
-    def _edit(self, replicas, extra, regions, version):
+    def _edit(self, replicas, extra, regions, version, strategy):
         self.pool = BrowserPool.model_validate(
             {
                 "metadata": {"name": "shop"},
@@ -137,6 +137,7 @@ class Simulated(RuleBasedStateMachine):
                     "regions": [{"name": name} for name in regions],
                     "refill": {"maxBatch": 3},
                     "chromium": {"version": version},
+                    "updateStrategy": strategy,
                 },
             }
         )
@@ -148,9 +149,10 @@ class Simulated(RuleBasedStateMachine):
         extra=st.integers(0, 4),
         regions=st.sampled_from([REGIONS, REGIONS[:1], REGIONS[1:]]),
         version=st.sampled_from(["v1", "v2"]),
+        strategy=st.sampled_from([{}, {"maxUnavailable": 0, "maxSurge": 1}, {"maxSurge": 2}, {"type": "Recreate"}]),
     )
-    def edit(self, replicas, extra, regions, version):
-        self._edit(replicas, extra, regions, version)
+    def edit(self, replicas, extra, regions, version, strategy):
+        self._edit(replicas, extra, regions, version, strategy)
 
     @rule(seconds=st.sampled_from([0.5, 3, 10, 400]))
     def wait(self, seconds):

@@ -14,7 +14,7 @@ import itertools
 from browserpool.controller.desired import rollout, seen, template
 from browserpool.model import names
 from browserpool.model.names import BrowserId, PoolName, RegionName
-from browserpool.model.pool import BrowserPool, PoolSpec, Region, UpdateStrategyType
+from browserpool.model.pool import BrowserPool, PoolSpec, Region
 from browserpool.model.states import BrowserState
 
 SHORT_SETTLES = 3.0
@@ -167,16 +167,16 @@ def _in_region(
     failed = [b for b in _failed(unclaimed, grace=spec.refill.readiness_grace) if b not in lost]
     supply = [b for b in unclaimed if b not in failed and b not in lost]
 
-    arriving = _surge_on_its_way(supply, spec, wanted=wanted, current=current)
-    surplus = len(supply) - wanted - arriving if settled.surplus_for >= SURPLUS_SETTLES else 0
+    strategy = spec.update_strategy
+    outdated = sum(rollout.is_outdated(b, current=current) for b in supply)
+    target = wanted + rollout.surge(strategy, wanted=wanted, room=most - len(claimed) - wanted, outdated=outdated)
+    surplus = len(supply) - target if settled.surplus_for >= SURPLUS_SETTLES else 0
     over = len(supply) + len(claimed) - most
     spare = _most_dispensable(supply, current=current)[: max(0, surplus, over)]
     kept = [b for b in supply if b not in spare]
-    outdated = _to_update(kept, claimed, spec, wanted=wanted, most=most, current=current)
+    leaving = rollout.leaving(strategy, kept, claimed, wanted=wanted, most=most, current=current)
 
-    leaving = {b.browser_id for b in outdated}
-    staying = [b for b in kept if b.browser_id not in leaving]
-    on_the_way = len(staying) - _surge(staying, spec, wanted=wanted, current=current)
+    on_the_way = sum(b not in leaving for b in kept)
     if settled.short_for < SHORT_SETTLES:
         on_the_way += sum(not b.drain_requested for b in claimed)
     missing = target - on_the_way
@@ -185,7 +185,7 @@ def _in_region(
         *_drained(lost, reason="its node cannot be reached"),
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
-        *_drained(outdated, reason="its template is out of date, or its node is being emptied"),
+        *_drained(leaving, reason="its template is out of date, or its node is being emptied"),
         *_created(pool, RegionName(region.name), browsers, missing=missing, most=most, spec=spec, current=current),
     ]
 
@@ -204,30 +204,9 @@ def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser
     ]
 
 
-def _is_outdated(browser: seen.Browser, *, current: str) -> bool:
-    return browser.template_hash != current or browser.node is seen.Node.LEAVING
-
-
-def _is_proven(browser: seen.Browser) -> bool:
-    return browser.healthy and browser.state is not BrowserState.STARTING
-
-
 def _most_dispensable(supply: list[seen.Browser], *, current: str) -> list[seen.Browser]:
     """Outdated before current, waiting for a node before running, then the highest ordinal: names stay few and low."""
-    return sorted(supply, key=lambda b: (not _is_outdated(b, current=current), b.schedulable, -b.ordinal))
-
-
-def _surge(supply: list[seen.Browser], spec: PoolSpec, *, wanted: int, current: str) -> int:
-    """How many of an update's surge are due: none once nothing outdated is left."""
-    rolls = spec.update_strategy.type is UpdateStrategyType.ROLLING_UPDATE
-    outdated = sum(_is_outdated(b, current=current) for b in supply)
-    return min(rollout.surge(wanted, spec.update_strategy), outdated) if rolls else 0
-
-
-def _surge_on_its_way(supply: list[seen.Browser], spec: PoolSpec, *, wanted: int, current: str) -> int:
-    """How many of the surge have not served yet: until then they are in nobody's place."""
-    arriving = sum(not _is_proven(b) and not _is_outdated(b, current=current) for b in supply)
-    return min(arriving, _surge(supply, spec, wanted=wanted, current=current))
+    return sorted(supply, key=lambda b: (not rollout.is_outdated(b, current=current), b.schedulable, -b.ordinal))
 
 
 def _created(

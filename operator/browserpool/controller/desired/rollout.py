@@ -1,4 +1,4 @@
-"""Whose turn it is when what browsers are started with has changed. No strategy cuts a session."""
+"""Whose turn it is when what browsers are started with has changed, or their node is being emptied. No strategy cuts a session."""
 
 from browserpool.controller.desired import seen
 from browserpool.model.pool import UpdateStrategy, UpdateStrategyType
@@ -6,17 +6,22 @@ from browserpool.model.quantities import share
 from browserpool.model.states import BrowserState
 
 
-def allowed_away(strategy: UpdateStrategy, *, wanted: int) -> int:
+def is_outdated(browser: seen.Browser, *, current: str) -> bool:
+    """Whether another is to stand in its place: it was made from an older template, or somebody means to empty its node."""
+    return browser.template_hash != current or browser.node is seen.Node.LEAVING
+
+
+def allowed_away(strategy: UpdateStrategy, *, wanted: int, room: int) -> int:
     """Browsers of a region that an update may have out of service together; one at least, where no surge stands in for it."""
     away = share(strategy.max_unavailable, wanted, up=False)
-    return away if surge(strategy, wanted=wanted, outdated=1) else max(1, away)
+    return away if surge(strategy, wanted=wanted, room=room, outdated=1) else max(1, away)
 
 
-def surge(strategy: UpdateStrategy, *, wanted: int, outdated: int) -> int:
-    """Browsers of a region that may exist above ``wanted`` while ``outdated`` ones are to be replaced."""
+def surge(strategy: UpdateStrategy, *, wanted: int, room: int, outdated: int) -> int:
+    """Browsers that may exist above ``wanted`` while ``outdated`` ones are to be replaced, where the most leaves ``room`` for more."""
     if strategy.type is not UpdateStrategyType.ROLLING_UPDATE:
         return 0
-    return min(share(strategy.max_surge, wanted, up=True), outdated)
+    return max(0, min(share(strategy.max_surge, wanted, up=True), room, outdated))
 
 
 def leaving(
@@ -31,18 +36,22 @@ def leaving(
     """The outdated browsers that are to drain now; a claimed one among them is marked, and leaves when its session ends."""
     serving = [b for b in unclaimed if b.healthy and b.state is not BrowserState.STARTING]
     # What never served takes nothing away.
-    unproven = [b for b in unclaimed if b not in serving and b.template_hash != current]
-    idle = [b for b in serving if b.template_hash != current]
-    markable = [b for b in claimed if b.template_hash != current and not b.drain_requested]
+    unproven = [b for b in unclaimed if b not in serving and is_outdated(b, current=current)]
+    idle = [b for b in serving if is_outdated(b, current=current)]
+    markable = [b for b in claimed if is_outdated(b, current=current) and not b.drain_requested]
+    # What claims leave of `most` bounds what can be ready at all: a fully claimed region is not one that its update broke.
+    missing = min(wanted, max(0, most - len(claimed))) - len(serving)
+    away = allowed_away(strategy, wanted=wanted, room=most - len(claimed) - wanted)
+    budget = max(0, away - missing)
     match strategy.type:
         case UpdateStrategyType.RECREATE:
             return [*unproven, *idle, *markable]
         case UpdateStrategyType.ON_REPLENISH:
-            return [*unproven, *(b for b in idle if b.state is BrowserState.RECYCLING), *markable]
+            # A node that is being emptied does not wait for sessions that may never come.
+            moved = [b for b in idle if b.node is seen.Node.LEAVING][:budget]
+            used = [b for b in idle if b.state is BrowserState.RECYCLING and b not in moved]
+            return [*unproven, *moved, *used, *markable]
         case UpdateStrategyType.ROLLING_UPDATE:
-            # What claims leave of `most` bounds what can be ready at all: a fully claimed region is not one that its update broke.
-            missing = min(wanted, max(0, most - len(claimed))) - len(serving)
-            budget = max(0, allowed_away(strategy, wanted=wanted) - missing)
             turn = idle[:budget]
             # When a session ends nobody can foresee: only as many are marked as may leave together.
             marked = sum(b.drain_requested for b in claimed)
