@@ -3,19 +3,21 @@
 What lives here: what two rooms must agree on, and what can be decided from values alone. What must not enter: I/O, clocks,
 chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. Any room above may call it.
 
-=============== ======================================================================================
-``names``       the identifiers, and the browser's name as a function of pool, region and ordinal
-``states``      the browser's states and their legal transitions
-``pool``        the ``BrowserPool`` manifest
-``claims``      what a claim asks and what it answers; session kinds, localities, close reasons
-``browsers``    a browser as the store has it, and its registration
-``sessions``    live and past sessions
-``regions``     how far behind a region's heartbeats are
-``tokens``      a client's bearer token as it is kept
-``heartbeats``  what an agent says of itself, and what it is told in return
-``credentials`` keys derived for each browser, claim tokens, hashed bearer tokens
-``agentapi``    the addresses and headers between router and agent
-``errors``      one tree of errors, each with its HTTP status and wire code
-``wire``        the HTTP API's bodies (Cloudflare Browser Run's format)
-=============== ======================================================================================
+================== ===================================================================================
+``names``          the identifiers, and the browser's name as a function of pool, region and ordinal
+``states``         the browser's states and their legal transitions
+``pool``           the ``BrowserPool`` manifest
+``quantities``     durations and shares as manifests write them
+``session_object`` the ``BrowserSession`` manifest
+``claims``         what a claim asks and what it answers; session kinds, localities, close reasons
+``browsers``       a browser as the store has it, and its registration
+``sessions``       live and past sessions
+``regions``        how far behind a region's heartbeats are
+``tokens``         a client's bearer token as it is kept
+``heartbeats``     what an agent says of itself, and what it is told in return
+``credentials``    keys derived for each browser, claim tokens, hashed bearer tokens
+``agentapi``       the addresses and headers between router and agent
+``errors``         one tree of errors, each with its HTTP status and wire code
+``wire``           the HTTP API's bodies (Cloudflare Browser Run's format)
+================== ===================================================================================
 """
