@@ -14,7 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# Run a command as root: as it is for root, through sudo where that asks no password; fails where neither may be.
+# as_root runs a command as it is for root, through sudo where that asks no password; fails where neither may be.
+# apt_install WHAT PACKAGE... says what it installs, if it may.
 define AS_ROOT
 as_root() {
     if [ "$$(id -u)" = 0 ]; then "$$@"
@@ -23,7 +24,9 @@ as_root() {
     fi
 }
 apt_install() {
-    command -v apt-get >/dev/null || return 1
+    command -v apt-get >/dev/null && as_root true || return 1
+    echo "Installing $$1 ..."
+    shift
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >/dev/null || return 1
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends --yes "$$@" >/dev/null 2>&1
 }
@@ -81,16 +84,14 @@ $(VENV)/.made:
 	    return 1
 	}
 	if ! find_python; then
-	    echo "Installing Python ..."
-	    { apt_install python3 python3-venv && find_python; } || { apt_install python3.11 python3.11-venv && find_python; } || {
+	    { apt_install Python python3 python3-venv && find_python; } || { apt_install 'Python 3.11' python3.11 python3.11-venv && find_python; } || {
 	        echo "Browserpool needs Python 3.11 or newer. Install it (python3 and python3-venv), or name one: make PYTHON=/path/to/python3."
 	        exit 1
 	    }
 	fi
 	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then
 	    package="python$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-	    echo "Installing $$package ..."
-	    apt_install "$$package" || {
+	    apt_install "$$package" "$$package" || {
 	        echo "Python's module venv is missing. Install it: apt-get install $$package"
 	        exit 1
 	    }
@@ -120,13 +121,12 @@ chromium:
 	    done
 	    return 1
 	}
-	if ! has_chromium; then
-	    echo "Installing Chromium ..."
-	    # With a font, since pages come out without letters where there is none.
-	    { apt_install chromium-headless-shell fonts-liberation && has_chromium; } \
-	        || { apt_install chromium fonts-liberation && has_chromium; } || {
-	        echo "There is no Chromium here, and it cannot be installed without root. Install one: apt-get install chromium-headless-shell"
-	        echo "(or chromium, or Google Chrome), or name its binary: BROWSERPOOL_CHROMIUM=/path/to/chrome make run"
-	        exit 1
-	    }
-	fi
+	if has_chromium; then exit; fi
+	# With a font, since pages come out without letters where there is none; with the sandbox's helper, which an ordinary user's
+	# Chromium needs where the kernel gives it no namespaces of its own.
+	for packages in 'chromium-headless-shell chromium-sandbox fonts-liberation' 'chromium chromium-sandbox fonts-liberation' chromium; do
+	    if apt_install Chromium $$packages && has_chromium; then exit; fi
+	done
+	echo "There is no Chromium here, and it cannot be installed without root. Install one: apt-get install chromium-headless-shell chromium-sandbox"
+	echo "(or chromium, or Google Chrome), or name its binary: BROWSERPOOL_CHROMIUM=/path/to/chrome make run"
+	exit 1

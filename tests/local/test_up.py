@@ -188,3 +188,22 @@ async def _answers(made):
 async def _is_new(made, browser_id, before):
     found = {browser["browser_id"]: browser["fence"] for browser in await made.browsers()}
     return found.get(browser_id, 0) > before[browser_id]
+
+
+def test_a_chromium_that_is_not_there_is_named(up):
+    done = up.command("up", "-f", str(up.file), "--port", "0", "--chromium", "/no/such/chromium")
+    assert done.returncode == 1
+    assert b"There is no Chromium to run (looked for /no/such/chromium)" in done.stderr
+
+
+async def test_a_chromium_that_does_not_start_is_quoted():
+    with installation.prepared(installation.manifest(replicas=1)) as other:
+        broken = other.folder / "chromium"
+        broken.write_text("#!/bin/sh\necho no luck today >&2\nexit 3\n")
+        broken.chmod(0o755)
+        other.arguments = ["--chromium", str(broken)]
+        other.begin()
+        await waiting.until(lambda: "test-local-0 ended soon after its start" in other.shown, deadline=60)
+        assert "no luck today" in other.shown
+        assert other.printed == []
+        assert other.stop() == 0

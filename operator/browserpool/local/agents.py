@@ -80,6 +80,10 @@ class Agents:
         """Pools that have an agent."""
         return {agent.pool for agent in self._agents.values()}
 
+    def died_young(self) -> BrowserId | None:
+        """A browser whose agent ended soon after its start, if there is one."""
+        return next((name for name, death in self._deaths.items() if death.times), None)
+
     def pods(self, pool: PoolName) -> Mapping[BrowserId, observe.Pod]:
         """The agents of ``pool`` as pods, and the names whose agents died young."""
         now = clock.monotonic()

@@ -58,7 +58,7 @@ class Screen:
         regions = [region for one in statuses for region in one.regions]
         ready, wanted = sum(min(r.ready, r.wanted) for r in regions), sum(r.wanted for r in regions)
         held = sum(region.held for region in regions)
-        text = "warming browsers" + (f" ({held} died at once: see the logs)" if held else "")
+        text = "warming browsers" + (f" ({held} ended at once)" if held else "")
         if self._bar is not None:
             self._bar.update(self._task, description=text, total=wanted, completed=ready)
         else:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the manifest's file."""
+_EXPLAIN_EVERY = 0.5
 _ROUTER_DEADLINE = 60.0
 _ROUTER_GRACE = 45.0
 """Longer than the router gives its running actions."""
@@ -114,6 +115,7 @@ async def _serve(
         async with asyncio.TaskGroup() as group:
             group.create_task(reconciler.run(until=stop))
             group.create_task(_watch(options.file, reconciler, screen, stop))
+            group.create_task(_explain(hands, home, screen, stop))
             if await _warm(reconciler, screen, stop):
                 screen.ready(url=url, token=home.token)
             await stop.wait()
@@ -220,6 +222,21 @@ async def _warm(reconciler: reconcile.Reconciler, screen: progress.Screen, stop:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.05)
     return False
+
+
+async def _explain(
+    hands: agents.Agents, home: directory.Directory, screen: progress.Screen, stop: asyncio.Event
+) -> None:
+    """When an agent dies soon after its start, show its last words: the others will have none that are better. Once."""
+    while not stop.is_set():
+        if (name := hands.died_young()) is not None:
+            file = home.log(name)
+            screen.say(
+                f"{name} ended soon after its start. Its last words, from {file}:\n{processes.last_words(file, lines=3)}"
+            )
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _EXPLAIN_EVERY)
 
 
 async def _watch(
