@@ -478,3 +478,23 @@ async def test_rules_hold_for_fetches_frames_of_other_sites_and_workers(stand, w
     )
     assert web.requests("/inner")
     assert not web.requests("/picture/blocked")
+
+
+@pytest.mark.parametrize(
+    ("rules", "title"),
+    [
+        ({}, "open"),
+        ({"rejectResourceTypes": ["websocket"]}, "error"),
+        ({"allowResourceTypes": ["document", "script"]}, "error"),
+        ({"allowResourceTypes": ["websocket"]}, "open"),
+    ],
+)
+async def test_rules_for_websockets(stand, web, rules, title):
+    html = f"""<title>working</title><script>const socket = new WebSocket('ws://127.0.0.1:{web.port}/socket');
+      socket.onopen = () => {{ document.title = 'open'; document.body.id = 'done' }};
+      socket.onerror = () => {{ document.title = 'error'; document.body.id = 'done' }}</script><body>"""
+    for source in ({"html": html}, {"url": web.page("/socketed", html)}):
+        web.seen.clear()
+        meta = await stand.meta(**source, **rules, waitForSelector={"selector": "#done", "timeout": 10_000})
+        assert meta["title"] == title
+        assert bool(web.requests("/socket")) == (title == "open")

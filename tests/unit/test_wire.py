@@ -143,6 +143,7 @@ REFUSED = [
     ({**URL, "setExtraHTTPHeaders": {"a b": "1"}}, "setExtraHTTPHeaders"),
     ({**URL, "setExtraHTTPHeaders": {"a": "1\r\nb: 2"}}, "line break"),
     ({**URL, "userAgent": "a\nb"}, "userAgent"),
+    ({**URL, "addScriptTag": [{"content": "x"}], "setJavaScriptEnabled": False}, "addScriptTag cannot run"),
     ({**URL, "addScriptTag": [{}]}, "addScriptTag[0] needs url or content"),
     ({**URL, "addScriptTag": [{"url": "file:///x"}]}, "addScriptTag[0].url"),
     ({**URL, "addStyleTag": [{"url": "http://a.test", "content": "x"}]}, "addStyleTag[0] needs url or content"),

@@ -80,6 +80,24 @@ def _network(action: shared.QuickAction, *, wants_status: bool) -> Iterator[Call
     if filters(action):
         # A service worker's own requests would pass by the filter.
         yield Call(method="Network.setBypassServiceWorker", params={"bypass": True})
+    if refuses_websockets(action):
+        # Neither Fetch nor Network.setBlockedURLs sees a WebSocket, so frames get one that leads nowhere. Patterns do not apply to
+        # WebSockets, nor does this reach those of workers.
+        script = {"source": _NO_WEBSOCKETS.strip(), "runImmediately": True}
+        yield Call(method="Page.addScriptToEvaluateOnNewDocument", params=script)
+
+
+_NO_WEBSOCKETS: Final = """
+self.WebSocket = class WebSocket extends self.WebSocket {
+  constructor(_, protocols) { super('wss://rejected.invalid/', protocols ?? []); }
+};
+"""
+
+
+def refuses_websockets(action: shared.QuickAction) -> bool:
+    """Whether the resource types leave WebSockets out."""
+    kind = "websocket"
+    return kind in action.reject_resource_types or kind not in (action.allow_resource_types or (kind,))
 
 
 def _emulation(action: shared.QuickAction) -> Iterator[Call]:

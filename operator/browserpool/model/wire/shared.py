@@ -205,6 +205,14 @@ class QuickAction(Part):
         return value
 
     @pydantic.model_validator(mode="after")
+    def _scripts_can_run(self) -> Self:
+        if self.add_script_tag and not self.set_java_script_enabled:
+            raise PydanticCustomError(
+                "body", "addScriptTag cannot run with setJavaScriptEnabled false; leave one of them out"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _cookies_have_a_home(self) -> Self:
         if self.html is not None:
             for index, cookie in enumerate(self.cookies):
