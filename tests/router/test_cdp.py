@@ -209,10 +209,14 @@ async def test_a_session_that_nobody_ever_connected_to_ends_too(rig: routers.Rig
 async def test_its_hard_end_comes_whatever_the_traffic(rig: routers.Rig) -> None:
     await rig.make_pool(sessions={"maxLifetime": "600ms"})
     socket = await open_socket(rig)
-    with pytest.raises((aiohttp.ClientError, ConnectionError, TypeError, aiohttp.WSMessageTypeError)):
+
+    async def talk() -> None:
         while True:
             assert await echoes(socket)
             await asyncio.sleep(0.02)
+
+    with pytest.raises((aiohttp.ClientError, ConnectionError, TypeError, aiohttp.WSMessageTypeError)):
+        await talk()
     await rig.until_ready()
 
 
