@@ -4,7 +4,7 @@ from typing import Any
 
 from rich import console, table
 
-_STATES = ("ready", "claimed", "starting", "recycling", "draining")
+_PASSING = ("starting", "recycling", "draining")
 _WIDE = 160
 """Columns of what goes to a file or a pipe."""
 _COLOURS = {"ready": "green", "claimed": "cyan", "starting": "yellow", "recycling": "yellow", "draining": "magenta"}
@@ -30,26 +30,23 @@ def _table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> table.Ta
 
 def _pools(status: dict[str, Any]) -> table.Table:
     lags = {region["region"]: region for region in status["regions"]}
-    numbers = ("want", "most", *_STATES, "queue", "lag")
-    shown = _table("pools", "pool", "region", *numbers, "backup", numbers=numbers)
+    numbers = ("ready", "claimed", "most", "queue", "lag")
+    shown = _table("pools", "pool", "region", *numbers, "backup", "others", numbers=numbers)
     for pool in status["pools"]:
         for region in pool["regions"]:
-            counts = (_coloured(region["states"].get(state, 0), state) for state in _STATES)
+            counts = region["states"]
             shown.add_row(
                 pool["name"],
                 region["name"],
-                str(region["replicas"]),
+                f"[{_COLOURS['ready']}]{counts.get('ready', 0)}[/] of {region['replicas']}",
+                f"[{_COLOURS['claimed']}]{counts.get('claimed', 0)}[/]",
                 str(region["max_replicas"]),
-                *counts,
                 str(pool["queue"]),
                 _lag(lags.get(region["name"])),
                 region["backup"] or "-",
+                ", ".join(f"{counts[state]} {state}" for state in _PASSING if counts.get(state)) or "-",
             )
     return shown
-
-
-def _coloured(number: int, state: str) -> str:
-    return f"[{_COLOURS[state]}]{number}[/]" if number else "0"
 
 
 def _lag(region: dict[str, Any] | None) -> str:
@@ -60,7 +57,7 @@ def _lag(region: dict[str, Any] | None) -> str:
 
 def _browsers(status: dict[str, Any]) -> table.Table:
     numbers = ("for", "heard", "uses", "restarts", "memory")
-    shown = _table("\nbrowsers", "browser", "node", "zone", "state", *numbers, numbers=numbers)
+    shown = _table("\nbrowsers", "browser", "node", "state", *numbers, numbers=numbers)
     for browser in status["browsers"]:
         state = browser["state"]
         note = " unwell" if state == "ready" and not browser["healthy"] else ""
@@ -68,7 +65,6 @@ def _browsers(status: dict[str, Any]) -> table.Table:
         shown.add_row(
             browser["browser_id"],
             browser["node"],
-            browser["zone"],
             f"[{_COLOURS.get(state, 'white')}]{state}[/]{note}",
             duration(browser["state_age"]),
             duration(browser["last_seen_age"]),
