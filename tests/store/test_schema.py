@@ -13,11 +13,13 @@ CATALOGUE = {
     "columns": """select table_name, column_name, data_type, udt_name, collation_name, column_default, is_nullable
         from information_schema.columns where table_schema = 'public'""",
     "indexes": "select tablename, indexname, indexdef from pg_indexes where schemaname = 'public'",
-    "constraints": "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace",
+    "constraints": """select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
+        where connamespace = 'public'::regnamespace""",
     "functions": "select p.oid::regprocedure::text, pg_get_functiondef(p.oid) from pg_proc p where pronamespace = 'public'::regnamespace",
     "triggers": "select tgrelid::regclass::text, pg_get_triggerdef(oid) from pg_trigger where not tgisinternal",
     "enums": "select t.typname, e.enumlabel, e.enumsortorder from pg_enum e join pg_type t on t.oid = e.enumtypid",
-    "sequences": "select sequencename, data_type, start_value, max_value, increment_by, cache_size from pg_sequences where schemaname = 'public'",
+    "sequences": """select sequencename, data_type, start_value, max_value, increment_by, cache_size from pg_sequences
+        where schemaname = 'public'""",
     "options": "select relname, reloptions from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'i')",
 }
 
