@@ -73,6 +73,17 @@ async def test_what_killed_one_browser_is_not_sent_to_the_next(rig: routers.Rig)
     assert sum(len(agent.served) for agent in agents) == 1
 
 
+async def test_what_killed_one_chromium_is_not_sent_to_the_next(rig: routers.Rig) -> None:
+    """Its agent lives, and says so: the page may have done what must not be done twice."""
+    agents = await rig.make_pool(browsers_=2)
+    for agent in agents:
+        agent.does = routers.refuses(errors.BrowserLost("Chromium died", retry_after=1))
+    answer = await rig.post(SHOT, BODY)
+    assert (answer.status, answer.message, answer.headers["Retry-After"]) == (502, "Chromium died", "1")
+    assert sum(len(agent.served) for agent in agents) == 1
+    await nothing_held(rig)
+
+
 async def test_an_agent_that_cannot_be_reached_costs_the_caller_nothing(rig: routers.Rig) -> None:
     dead, alive = await rig.make_pool(browsers_=2)
     dead.vanish()
@@ -91,7 +102,7 @@ async def _states_are(rig: routers.Rig, expected: dict[str, int]) -> bool:
 
 @pytest.mark.parametrize(
     "error",
-    [errors.StaleFence("an older claim"), errors.BrowserLost("Chromium is down"), errors.Unauthorized("whose?")],
+    [errors.StaleFence("an older claim"), errors.Unavailable("Chromium is down"), errors.Unauthorized("whose?")],
 )
 async def test_a_browser_that_will_not_have_the_claim_is_given_back_and_another_asked(
     rig: routers.Rig, error: errors.BrowserpoolError
@@ -108,7 +119,7 @@ async def test_a_browser_that_will_not_have_the_claim_is_given_back_and_another_
 async def test_browsers_that_all_refuse_are_502_after_two_of_them(rig: routers.Rig) -> None:
     agents = await rig.make_pool(browsers_=3)
     for agent in agents:
-        agent.does = routers.refuses(errors.BrowserLost("Chromium is down"))
+        agent.does = routers.refuses(errors.Unavailable("Chromium is down"))
         agent.dirty = True
     answer = await rig.post(SHOT, BODY)
     assert answer.status == 502

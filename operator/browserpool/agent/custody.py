@@ -85,7 +85,8 @@ class Custody:
 
         Raises:
             errors.StaleFence: the token's claim has lost the browser, or has ended; or it does while the work runs.
-            errors.BrowserLost: Chromium is not up in time, or dies while the work runs.
+            errors.Unavailable: the agent is stopping, or Chromium is not up and clean in time; nothing was done.
+            errors.BrowserLost: Chromium dies while the work runs.
         """
         if self.leaving.is_set():
             raise errors.Unavailable("This browser's agent is stopping; claim another.", retry_after=1)
@@ -140,10 +141,14 @@ class Custody:
     async def _made_ready(self, *, before: Fence) -> chromium.Chromium:
         """Chromium, up, and clean of every session up to ``before``."""
         if self.clean_fence < before and not await self._cleaned(before):
-            raise errors.BrowserLost("What an earlier session left in this browser could not be cleaned away.")
+            raise errors.Unavailable(
+                "What an earlier session left in this browser could not be cleaned away.", retry_after=1
+            )
         child = self._keeper.child or await self._keeper.up(deadline=UP_DEADLINE)
         if child is None:
-            raise errors.BrowserLost(f"Chromium is down, and did not come back within {UP_DEADLINE:g} s.")
+            raise errors.Unavailable(
+                f"Chromium is down, and did not come back within {UP_DEADLINE:g} s.", retry_after=1
+            )
         return child
 
     async def _cleaned(self, fence: Fence) -> bool:
@@ -221,7 +226,7 @@ def _ends_with(child: chromium.Chromium, use: _Use) -> Iterator[None]:
     """Stop ``use`` as soon as ``child`` is gone, whatever the work waits for at that moment."""
 
     def gone(_: object) -> None:
-        use.stop(errors.BrowserLost("Chromium died or was restarted while the request ran."))
+        use.stop(errors.BrowserLost("Chromium died or was restarted while the request ran.", retry_after=1))
 
     child.gone.add_done_callback(gone)
     try:

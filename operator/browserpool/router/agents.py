@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFE = 120.0
 """Seconds. Only the way to the agent takes time: what a token opened stays open after it has expired."""
-_UNTOUCHED = frozenset({401, 409, 502})
-"""The agent does not take the claim, or has no Chromium for it."""
+_UNTOUCHED = frozenset({401, 409, 503})
+"""The agent does not take the claim, or has no Chromium for it. Not 502: its Chromium died under the work, which may have done much."""
 
 
 class Untouched(errors.BrowserLost):
