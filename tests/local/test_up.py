@@ -120,6 +120,22 @@ async def test_edits_are_followed_and_a_broken_one_is_shown(up):
     await waiting.until(lambda: _states_are(up, ["ready"] * 2), deadline=30)
 
 
+async def test_a_pool_that_is_taken_out_is_emptied_and_another_is_made(up):
+    def names(browsers):
+        return [browser["browser_id"] for browser in browsers if browser["state"] == "ready"]
+
+    async def only(*wanted):
+        return names(await up.browsers()) == list(wanted)
+
+    up.edit(installation.manifest(name="other", replicas=1, regions=[{"name": "eu"}, {"name": "us", "backup": "eu"}]))
+    await waiting.until(lambda: only("other-eu-0", "other-us-0"), deadline=30)
+    assert [pool["name"] for pool in (await client.status(up.router))["pools"]] == ["other"]
+    done = up.command("content", "--html", "-", "--region", "us", stdin=b"<p>hello</p>")
+    assert b"<p>hello</p>" in done.stdout, done.stderr
+    up.edit(installation.manifest(replicas=2))
+    await waiting.until(lambda: only("test-local-0", "test-local-1"), deadline=30)
+
+
 async def test_a_killed_agent_is_replaced(up):
     before = {browser["browser_id"]: browser["fence"] for browser in await up.browsers()}
     os.kill(agent_of(up, "test-local-1").pid, signal.SIGKILL)
