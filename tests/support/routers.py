@@ -382,7 +382,7 @@ def config(dsn: str, **changes: Any) -> settings.RouterSettings:
         "poll_first": 0.02,
         "poll_most": 0.1,
         "connect_timeout": 1.0,
-        "drain_timeout": 5.0,
+        "drain_timeout": 60.0,
         "cdp_drain_timeout": 0.1,
     }
     return settings.RouterSettings(**{**defaults, **changes})

@@ -63,7 +63,9 @@ async def _refuse_guardrails(request: web.Request) -> None:
         body = orjson.loads(await request.read() or b"{}")
     except ValueError as error:
         raise errors.InvalidRequest(f"The body must be a JSON object: {error}.") from error
-    if isinstance(body, dict) and body.get("guardrails"):
+    if not isinstance(body, dict):
+        raise errors.InvalidRequest("The body must be a JSON object.")
+    if body.get("guardrails"):
         raise errors.InvalidRequest(
             "guardrails cannot be kept to by this version; leave the field out, or set egress in the pool's spec."
         )
@@ -97,12 +99,12 @@ async def json_new(call: services.Call) -> web.StreamResponse:
 
 
 async def json_activate(call: services.Call) -> web.StreamResponse:
-    """GET …/{session}/json/activate/{target}."""
+    """GET …/{session}/json/activate/{target}: bring it to the front."""
     return await _told(call, "activate")
 
 
 async def json_close(call: services.Call) -> web.StreamResponse:
-    """GET or DELETE …/{session}/json/close/{target}."""
+    """GET or DELETE …/{session}/json/close/{target}: close it."""
     return await _told(call, "close")
 
 
