@@ -210,6 +210,9 @@ class Store(stateful.RuleBasedStateMachine):
             assert row.fence >= self.fences.get(row.browser_id, 0), "a fence went back"
             was = self.before.get(row.browser_id, S.STARTING)
             assert chained(was, row.state), f"{row.browser_id}: {was} → {row.state}"
+            if row.state is S.READY and was is not S.READY:
+                agent = self.fleet.agents[row.browser_id]
+                assert agent.clean_fence == row.fence, "nobody has said that it is clean after this fence"
             self.fences[row.browser_id] = row.fence
             self.before[row.browser_id] = row.state
 
