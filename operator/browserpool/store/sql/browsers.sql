@@ -1,9 +1,13 @@
 -- name: register
 -- A name that is gone starts again; one that lives keeps what it has.
 with put as (
-    insert into browsers as b (browser_id, pool, region, zone, node, template_hash, fence)
+    insert into browsers as b (
+        browser_id, pool, region, zone, node, template_hash, fence, region_shelf, zone_shelf, node_shelf
+    )
     values (
-        %(browser_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(template_hash)s, nextval('registrations') << 32
+        %(browser_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(template_hash)s, nextval('registrations') << 32,
+        shelf(%(pool)s, %(region)s, ''), shelf(%(pool)s, %(region)s, 'zone/' || %(zone)s),
+        shelf(%(pool)s, %(region)s, 'node/' || %(node)s)
     )
     on conflict (browser_id) do update set
         pool = excluded.pool,
@@ -11,6 +15,9 @@ with put as (
         zone = excluded.zone,
         node = excluded.node,
         template_hash = excluded.template_hash,
+        region_shelf = excluded.region_shelf,
+        zone_shelf = excluded.zone_shelf,
+        node_shelf = excluded.node_shelf,
         fence = excluded.fence,
         incarnation = null,
         sequence = -1,

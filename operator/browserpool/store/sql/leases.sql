@@ -1,6 +1,6 @@
 -- name: claim
 select
-    %(session_id)s::text as session_id, c.outcome, c.locality, c.browser_id, c.fence, c.address, c.region, c.zone, c.node, c.expires_at, c.claimed_at as now
+    %(session_id)s::text as session_id, c.outcome, c.locality, c.browser_id, c.fence, c.address, c.region, c.zone, c.node, c.expires_at, now() as now
 from claim(
     %(session_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(backup)s, %(spill_when_empty)s, %(spill_when_stale)s,
     %(kind)s, %(token)s, %(holder)s, %(keep_alive)s::double precision, %(max_lifetime)s::double precision,

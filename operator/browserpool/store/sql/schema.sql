@@ -23,6 +23,11 @@ create sequence registrations as bigint maxvalue 2147483647;
 -- One number for each start of an agent, ever rising.
 create sequence incarnations as bigint;
 
+-- Where ready browsers of one place are looked for. Numbers, because a probe compares its key with every entry of a page, and three
+-- texts took longer than all the rest of it; two places may share a number, so probes compare the names of what they find.
+create function shelf(p_pool text, p_region text, p_place text) returns integer language sql immutable parallel safe
+return hashtext(p_pool || '/' || p_region || '/' || p_place);
+
 -- Written by: controller or `up` (register, drain, forget, sweep, prune), routers (claim, renew, release, expire; hello and
 -- heartbeats on behalf of agents). One row a browser; a live session lives in its browser's row, so that two of them on one
 -- browser cannot be written down.
@@ -40,7 +45,10 @@ create table browsers (
     lease_expires_at timestamptz,
     lease_ends_at timestamptz,              -- the hard end, which no renewal passes; null: none
     keep_alive double precision,            -- seconds that a renewal adds to now()
-    slot integer not null default floor(random() * 2147483647)::integer,  -- where the browser stands in the order of claims
+    slot integer not null default floor(random() * 2147483647)::integer,  -- where the browser stands on its shelves
+    region_shelf integer not null,          -- shelf() of its pool, its region and, below, its zone or node
+    zone_shelf integer not null,
+    node_shelf integer not null,
     state browser_state not null default 'starting',
     session_kind session_kind,
     close_reason smallint,                  -- said by the statement that ends a session, for the trigger below
@@ -58,11 +66,8 @@ create table browsers (
     session_id text collate "C",            -- null: no live session, and then the columns of the lease mean nothing
     session_token text collate "C",
     holder text collate "C",
-    constraint claimed_is_held check ((state = 'claimed') = (session_id is not null)),
-    constraint held_is_leased check (
-        session_id is null
-        or (lease_expires_at is not null and keep_alive is not null and session_kind is not null and holder is not null)
-    )
+    -- Each constraint is compiled anew by each statement that writes, and claims are in a hurry: this one, no more.
+    constraint claimed_is_held check ((state = 'claimed') = (session_id is not null))
 ) with (
     -- Every row of a page can be rewritten once before any old version must go: heartbeats stay HOT.
     fillfactor = 50,
@@ -76,9 +81,9 @@ create table browsers (
 -- What heartbeats write (healthy, last_seen, load, …) and what renewals write (lease_expires_at) must stand in no index, in no
 -- predicate either: those updates are then HOT. Expired leases are found by walking the live sessions.
 create unique index browsers_session on browsers (session_id) where session_id is not null;
-create index browsers_ready_region on browsers (pool, region, slot) where state = 'ready';
-create index browsers_ready_zone on browsers (pool, region, zone, slot) where state = 'ready';
-create index browsers_ready_node on browsers (pool, region, node, slot) where state = 'ready';
+create index browsers_ready_region on browsers (region_shelf, slot) where state = 'ready';
+create index browsers_ready_zone on browsers (zone_shelf, slot) where state = 'ready';
+create index browsers_ready_node on browsers (node_shelf, slot) where state = 'ready';
 
 -- Written by: the trigger below, in whichever statement ends a session; routers and `up` prune it. What has been: for people,
 -- and so that a late repeat of an ended session's id is answered `ended` instead of being given another browser.
@@ -136,7 +141,8 @@ create table tokens (
     admin boolean not null default false
 );
 
--- Whatever statement takes a session off its browser writes the history in the same breath; none can forget it.
+-- The statement that takes a session off its browser, and says why, writes the history in the same breath. The trigger names
+-- close_reason, which neither claims nor heartbeats touch: they would otherwise pay for its condition.
 create function record_ended_session() returns trigger language plpgsql as $$
 begin
     insert into sessions (session_id, fence, started_at, kind, reason, browser_id, pool, region, zone, node, token, holder)
@@ -149,136 +155,129 @@ begin
 end
 $$;
 
-create trigger session_ended after update of session_id on browsers
+create trigger session_ended after update of close_reason on browsers
 for each row when (old.session_id is not null and new.session_id is distinct from old.session_id)
 execute function record_ended_session();
 
 -- Whether any writer of the region's heartbeats is too far behind. A writer that has said nothing for ten seconds does not count:
 -- it is gone, and what it should have written ages out through last_seen.
-create function is_stale(p_region text) returns boolean language plpgsql stable as $$
-begin
-    return exists (
-        select from region_writers w
-        where w.region = p_region and w.stale and w.recorded_at > now() - interval '10 seconds'
-    );
-end
-$$;
+create function is_stale(p_region text) returns boolean language sql stable
+return exists (
+    select from region_writers w where w.region = p_region and w.stale and w.recorded_at > now() - interval '10 seconds'
+);
 
--- Locks the nearest ready browser and says where its row is; a null spot: there is none, or others have locked them all.
+-- Locks the nearest ready browser and says where its row is; null: there is none, or others have locked them all.
 --
 -- Each probe walks one partial index from a random slot on, and wraps around: claimers seldom meet, and none of them has to step
 -- over the dead entries that a common starting point would pile up.
-create function lock_ready(
-    p_pool text, p_region text, p_zone text, p_node text, p_seen_after timestamptz, out spot tid, out locality text
-) language plpgsql as $$
+create function lock_ready(p_pool text, p_region text, p_zone text, p_node text, p_seen_after timestamptz) returns tid
+language plpgsql as $$
 declare
     start integer := floor(random() * 2147483647)::integer;
+    spot tid;
 begin
     if p_node is not null then
-        locality := 'node';
         select found.spot into spot from (
             select * from (
                 select b.ctid as spot from browsers b
-                where b.state = 'ready' and b.pool = p_pool and b.region = p_region and b.node = p_node and b.slot >= start
-                    and b.healthy and b.last_seen > p_seen_after
+                where b.state = 'ready' and b.node_shelf = shelf(p_pool, p_region, 'node/' || p_node) and b.slot >= start
+                    and b.pool = p_pool and b.region = p_region and b.node = p_node and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) ahead
             union all
             select * from (
                 select b.ctid as spot from browsers b
-                where b.state = 'ready' and b.pool = p_pool and b.region = p_region and b.node = p_node and b.slot < start
-                    and b.healthy and b.last_seen > p_seen_after
+                where b.state = 'ready' and b.node_shelf = shelf(p_pool, p_region, 'node/' || p_node) and b.slot < start
+                    and b.pool = p_pool and b.region = p_region and b.node = p_node and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) behind
         ) found limit 1;
-        if spot is not null then return; end if;
+        if spot is not null then return spot; end if;
     end if;
     if p_zone is not null then
-        locality := 'zone';
         select found.spot into spot from (
             select * from (
                 select b.ctid as spot from browsers b
-                where b.state = 'ready' and b.pool = p_pool and b.region = p_region and b.zone = p_zone and b.slot >= start
-                    and b.healthy and b.last_seen > p_seen_after
+                where b.state = 'ready' and b.zone_shelf = shelf(p_pool, p_region, 'zone/' || p_zone) and b.slot >= start
+                    and b.pool = p_pool and b.region = p_region and b.zone = p_zone and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) ahead
             union all
             select * from (
                 select b.ctid as spot from browsers b
-                where b.state = 'ready' and b.pool = p_pool and b.region = p_region and b.zone = p_zone and b.slot < start
-                    and b.healthy and b.last_seen > p_seen_after
+                where b.state = 'ready' and b.zone_shelf = shelf(p_pool, p_region, 'zone/' || p_zone) and b.slot < start
+                    and b.pool = p_pool and b.region = p_region and b.zone = p_zone and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) behind
         ) found limit 1;
-        if spot is not null then return; end if;
+        if spot is not null then return spot; end if;
     end if;
-    locality := 'region';
     select found.spot into spot from (
         select * from (
             select b.ctid as spot from browsers b
-            where b.state = 'ready' and b.pool = p_pool and b.region = p_region and b.slot >= start
-                and b.healthy and b.last_seen > p_seen_after
+            where b.state = 'ready' and b.region_shelf = shelf(p_pool, p_region, '') and b.slot >= start
+                and b.pool = p_pool and b.region = p_region and b.healthy and b.last_seen > p_seen_after
             order by b.slot limit 1 for update skip locked
         ) ahead
         union all
         select * from (
             select b.ctid as spot from browsers b
-            where b.state = 'ready' and b.pool = p_pool and b.region = p_region and b.slot < start
-                and b.healthy and b.last_seen > p_seen_after
+            where b.state = 'ready' and b.region_shelf = shelf(p_pool, p_region, '') and b.slot < start
+                and b.pool = p_pool and b.region = p_region and b.healthy and b.last_seen > p_seen_after
             order by b.slot limit 1 for update skip locked
         ) behind
     ) found limit 1;
+    return spot;
 end
 $$;
 
--- One claim, in one round trip. Outcomes are model/claims.py's. The settings keep the planner to the partial indexes whatever the
--- statistics say: a plan made while the table was small would be kept when it is large.
+-- One claim, in one round trip. Outcomes are model/claims.py's. The settings keep the planner to the indexes whatever the
+-- statistics say: a plan that was made while a table was small would be kept when it is large.
 create function claim(
     p_session_id text, p_pool text, p_region text, p_zone text, p_node text, p_backup text, p_spill_when_empty boolean,
     p_spill_when_stale boolean, p_kind text, p_token text, p_holder text, p_keep_alive double precision,
     p_max_lifetime double precision, p_freshness double precision,
     out outcome text, out locality text, out browser_id text, out fence bigint, out address text, out region text, out zone text,
-    out node text, out expires_at timestamptz, out claimed_at timestamptz
-) language plpgsql set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+    out node text, out expires_at timestamptz
+) language plpgsql set enable_seqscan = off set enable_sort = off as $$
 #variable_conflict use_column
 declare
     seen_after timestamptz := now() - make_interval(secs => p_freshness);
     ends_at timestamptz := now() + make_interval(secs => p_max_lifetime);
-    held browsers;
+    held text;
+    over boolean;
+    stale boolean;
     spot tid;
-    near text;
 begin
-    claimed_at := now();
     -- Repeats of one id come one after another; the second then sees what the first did.
-    perform pg_advisory_xact_lock(hashtextextended(p_session_id, 0));
-    select * into held from browsers b where b.session_id = p_session_id;
-    if found then
+    if pg_advisory_xact_lock(hashtextextended(p_session_id, 0)) is null then end if;
+    select
+        (select b.browser_id from browsers b where b.session_id = p_session_id),
+        exists (select from sessions s where s.session_id = p_session_id),
+        is_stale(p_region)
+    into held, over, stale;
+    if held is not null then
         outcome := 'repeated';
-        near := case
-            when held.region <> p_region then 'backup'
-            when held.node = p_node then 'node'
-            when held.zone = p_zone then 'zone'
-            else 'region'
-        end;
-    elsif exists (select from sessions s where s.session_id = p_session_id) then
+        select b.browser_id, b.fence, b.address, b.region, b.zone, b.node, b.lease_expires_at
+        into browser_id, fence, address, region, zone, node, expires_at
+        from browsers b where b.browser_id = held;
+    elsif over then
         outcome := 'ended';
         return;
     else
-        if not is_stale(p_region) then
-            outcome := 'empty';
-            select l.spot, l.locality into spot, near from lock_ready(p_pool, p_region, p_zone, p_node, seen_after) l;
-            if spot is null and p_spill_when_empty and p_backup is not null and not is_stale(p_backup) then
-                near := 'backup';
-                select l.spot into spot from lock_ready(p_pool, p_backup, null, null, seen_after) l;
-            end if;
-        elsif p_spill_when_stale and p_backup is not null and not is_stale(p_backup) then
-            outcome := 'empty';
-            near := 'backup';
-            select l.spot into spot from lock_ready(p_pool, p_backup, null, null, seen_after) l;
-        else
-            outcome := 'stale';
+        if not stale then
+            spot := lock_ready(p_pool, p_region, p_zone, p_node, seen_after);
         end if;
-        if spot is null then return; end if;
+        if spot is null and p_backup is not null and (case when stale then p_spill_when_stale else p_spill_when_empty end) then
+            if not is_stale(p_backup) then
+                spot := lock_ready(p_pool, p_backup, null, null, seen_after);
+                stale := false;
+            end if;
+        end if;
+        if spot is null then
+            outcome := case when stale then 'stale' else 'empty' end;
+            return;
+        end if;
         outcome := 'claimed';
         update browsers b set
             state = 'claimed',
@@ -292,16 +291,15 @@ begin
             lease_ends_at = ends_at,
             lease_expires_at = least(now() + make_interval(secs => p_keep_alive), ends_at)
         where b.ctid = spot
-        returning * into held;
+        returning b.browser_id, b.fence, b.address, b.region, b.zone, b.node, b.lease_expires_at
+        into browser_id, fence, address, region, zone, node, expires_at;
     end if;
-    locality := near;
-    browser_id := held.browser_id;
-    fence := held.fence;
-    address := held.address;
-    region := held.region;
-    zone := held.zone;
-    node := held.node;
-    expires_at := held.lease_expires_at;
+    locality := case
+        when region <> p_region then 'backup'
+        when node = p_node then 'node'
+        when zone = p_zone then 'zone'
+        else 'region'
+    end;
 end
 $$;
 
