@@ -25,6 +25,7 @@ Chromium is spawned before most of this room is imported (``__main__``), so what
 ``browser``    one running Chromium as the quick actions see it; the page made ahead
 ``driver``     CDP; the only module that imports pyppeteer
 ``bridge``     a client's CDP WebSocket to Chromium's
+``screening``  CDP messages that a client may not send (pure)
 ``heartbeats`` the router's client: Hello, Heartbeat
 ``actions``    the quick actions
 ``page``       a page's life, once

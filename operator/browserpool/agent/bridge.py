@@ -1,4 +1,4 @@
-"""A client's CDP WebSocket to Chromium's, frame by frame, undecoded.
+"""A client's CDP WebSocket to Chromium's, frame by frame; Chromium's frames go undecoded, the client's are screened (``screening``).
 
 Each frame is written before the next is read, so whoever reads slowly slows the other side down and nothing piles up here. There is
 no limit to a message: a picture of a long page is tens of MB. When either side closes, so does the other.
@@ -9,6 +9,7 @@ import asyncio
 import aiohttp
 from aiohttp import web
 
+from browserpool.agent import screening
 from browserpool.lib import tasks
 from browserpool.model import errors
 
@@ -56,24 +57,46 @@ async def run(upstream: Upstream, downstream: Downstream) -> None:
     async with tasks.Background(grace=0) as background:
         pumps = {
             background.spawn(_pump(upstream, downstream), name="cdp to the client"),
-            background.spawn(_pump(downstream, upstream), name="cdp to chromium"),
+            background.spawn(_screened_pump(downstream, upstream), name="cdp to chromium"),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.wait(pumps)
-            await upstream.close()
-            await downstream.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+            # Shielded: when Chromium dies the cancellation may come while this is under way already, and a connection that just
+            # breaks off would look to the router like one to come back to.
+            await tasks.finish(_end(pumps, upstream, downstream), deadline=3 * CLOSE_DEADLINE)
 
 
-async def _pump(source: Upstream | Downstream, sink: Upstream | Downstream) -> None:
+async def _end(pumps: "set[asyncio.Task[None]]", upstream: Upstream, downstream: Downstream) -> None:
+    for pump in pumps:
+        pump.cancel()
+    await asyncio.wait(pumps)
+    await upstream.close()
+    await downstream.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+
+
+async def _pump(source: Upstream, sink: Downstream) -> None:
     while True:
         message = await source.receive()
         if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             return
         try:
             await sink.send_frame(message.data, message.type)
+        except (OSError, aiohttp.ClientError):
+            return
+
+
+async def _screened_pump(client: Downstream, chromium: Upstream) -> None:
+    """As ``_pump``, but what must not reach Chromium is answered here."""
+    while True:
+        message = await client.receive()
+        if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            return
+        refused = screening.answer(message.data)
+        try:
+            if refused is None:
+                await chromium.send_frame(message.data, message.type)
+            else:
+                await client.send_frame(refused, aiohttp.WSMsgType.TEXT)
         except (OSError, aiohttp.ClientError):
             return

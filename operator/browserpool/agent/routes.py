@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import yarl
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.agent import actions, bridge, chromium, custody, tokens
+from browserpool.agent import actions, bridge, chromium, custody, screening, tokens
 from browserpool.lib import clock
 from browserpool.lib import web as server
 from browserpool.model import agentapi, errors
@@ -97,6 +98,8 @@ class Routes:
     async def chrome_json(self, request: web.Request) -> web.StreamResponse:
         """Chrome's own ``/json/…``."""
         token = self._token(request, SessionKind.CDP)
+        if screening.is_local_file(urllib.parse.unquote(request.rel_url.raw_query_string)):
+            raise errors.InvalidRequest("file: addresses are not opened; serve the file over HTTP.")
         async with self._custody.use(token, profile=True) as child:
             await child.browser.drop_spare()
             # Handed on as it was written: what is decoded here could not be told from what the client encoded.
