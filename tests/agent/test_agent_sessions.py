@@ -49,7 +49,8 @@ class Client:
         return target, session
 
     async def arrive(self, session, url):
-        await waiting.until(lambda: self.evaluate(session, f"location.href === '{url}'"))
+        here = f"location.href === '{url}' && document.readyState === 'complete'"
+        await waiting.until(lambda: self.evaluate(session, here))
 
     async def evaluate(self, session, expression):
         answer = await self.call("Runtime.evaluate", session, expression=expression, returnByValue=True)
@@ -130,7 +131,9 @@ async def test_two_pages_and_a_reconnection_that_finds_them(agent, fences):
         client = Client(socket)
         assert [page["url"] for page in await client.pages()] == ["about:blank"]
         for title in ("one", "two"):
-            await client.open_page(f"data:text/html,<title>{title}</title>")
+            url = f"data:text/html,<title>{title}</title>"
+            _, page = await client.open_page(url)
+            await client.arrive(page, url)
     async with agent.cdp(token) as socket, agent.cdp(token) as second:
         client = Client(socket)
         assert {page["title"] for page in await client.pages()} >= {"one", "two"}
