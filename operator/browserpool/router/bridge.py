@@ -41,10 +41,12 @@ async def join(
     *,
     sent: Callable[[bytes], None],
     received: Callable[[bytes], None],
+    goodbye: Callable[[], None],
     told: Sequence[tuple[asyncio.Event, Callable[[], tuple[int, str]]]],
-) -> bool:
-    """Bridge the two until one ends; true if it was ``upstream``, and on purpose.
+) -> None:
+    """Bridge the two until one ends.
 
+    ``goodbye`` is called if it was ``upstream``, and on purpose: at once, since the client may break off while it is told.
     ``told``: events that end it too, each with the close code and reason for the client.
     """
     async with asyncio.TaskGroup() as group:
@@ -53,13 +55,14 @@ async def join(
         watched = {group.create_task(event.wait()): say for event, say in told}
         try:
             done, _ = await asyncio.wait({down, up, *watched}, return_when=asyncio.FIRST_COMPLETED)
+            if down in done and down.exception() is None and down.result():
+                goodbye()
             if up not in done:
                 # Nobody else may be reading: only then does closing wait for the client's own goodbye, so that a client in the midst
                 # of sending still gets to read the reason.
                 up.cancel()
                 await asyncio.wait({up})
                 await _close(client, *_farewell(upstream, done, watched))
-            return down in done and down.exception() is None and down.result()
         finally:
             for task in (down, up, *watched):
                 task.cancel()

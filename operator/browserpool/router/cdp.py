@@ -7,7 +7,7 @@ when its browser closes the connection (``Browser.close``).
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 import aiohttp
@@ -121,25 +121,30 @@ async def _serve(
     claiming = call.services.claiming
     claiming.holding.add(held)
     held.touch()
-    ended = False
+    ended = asyncio.Event()
     with _connected(held):
         try:
             await client.prepare(call.request)
-            ended = await _bridged(call, held, client, upstream)
+            await _bridged(call, held, client, upstream, goodbye=ended.set)
         except Exception as error:  # it is a WebSocket by now: nothing can be answered, so it ends and the log says why
             if not client.prepared:
                 raise
             log.warning("a CDP connection broke", extra={"session": held.session_id, "why": repr(error)})
         finally:
             call.services.background.spawn(_closed(upstream), name="close a connection to an agent")
-            if whole and (ended or held.asked_to_close) and not held.over.is_set() and not held.ending:
+            if whole and (ended.is_set() or held.asked_to_close) and not held.over.is_set() and not held.ending:
                 claiming.release(held)
     return client
 
 
 async def _bridged(
-    call: services.Call, held: holding.Held, client: web.WebSocketResponse[Any], upstream: Upstream
-) -> bool:
+    call: services.Call,
+    held: holding.Held,
+    client: web.WebSocketResponse[Any],
+    upstream: Upstream,
+    *,
+    goodbye: Callable[[], None],
+) -> None:
     def sent(frame: bytes) -> None:
         held.active = True
         if len(frame) < _SMALL and _CLOSE in frame:
@@ -149,11 +154,12 @@ async def _bridged(
         held.active = True
 
     stopping = "this router is stopping; reconnect to the session by its id"
-    return await bridge.join(
+    await bridge.join(
         client,
         upstream,
         sent=sent,
         received=received,
+        goodbye=goodbye,
         told=(
             (held.over, lambda: (bridge.GOING_AWAY, held.why_over)),
             (call.services.cdp_stopping, lambda: (bridge.GOING_AWAY, stopping)),
