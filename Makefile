@@ -37,13 +37,14 @@ help: ## list the targets
 	@sed -En 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	echo
 	echo "  make run POOL=$(POOL) PORT=$(PORT) DATA=$(DATA)    with the values that hold when none are given"
+	echo "  make run CHROME_PORT=9222    answers as a local Chrome does too, without a token"
 
 .PHONY: run
 run: $(VENV)/.local chromium ## start the pool of POOL on PORT, and keep it running until Ctrl-C
-	@exec $(BIN)/browserpool up --file $(POOL) --port $(PORT) --data $(DATA)
+	@exec $(BIN)/browserpool up --file $(POOL) --port $(PORT) --data $(DATA) $(if $(CHROME_PORT),--chrome-port $(CHROME_PORT))
 
 .PHONY: test
-test: check chromium ## check, then run every test
+test: check chromium node ## check, then run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check
@@ -109,6 +110,16 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing packages into $(VENV) ..."
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.local
+
+# Playwright brings a Node of its own, which a bare system lacks one library for.
+.PHONY: node
+node: $(VENV)/.dev
+	@$(AS_ROOT)
+	node=$$($(BIN)/python -c 'from playwright._impl import _driver; print(_driver.compute_driver_executable()[0])')
+	runs() { "$$node" --version >/dev/null 2>&1; }
+	if runs || { apt_install libatomic1 libatomic1 && runs; }; then exit; fi
+	echo "Playwright's Node does not run here. Install what it lacks: apt-get install libatomic1"
+	exit 1
 
 .PHONY: chromium
 chromium:

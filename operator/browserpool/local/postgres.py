@@ -149,8 +149,8 @@ def _passable(path: pathlib.Path, uid: int) -> None:
             log.warning("made passable, so that Postgres' own user reaches its data", extra={"directory": str(parent)})
 
 
-def _readable_programs(uid: int) -> None:
-    """Let ``uid`` run the wheel's programs, even when they were unpacked under a strict umask."""
+def let_run(uid: int) -> None:
+    """Let ``uid`` run the wheel's programs, even when they were unpacked in a private place or under a strict umask."""
     programs = _programs()
     _passable(programs, uid)
     if programs.stat().st_mode & stat.S_IXOTH and (programs / "postgres").stat().st_mode & stat.S_IXOTH:
@@ -168,7 +168,7 @@ def _make_whole(data: pathlib.Path, account: tuple[int, int] | None) -> None:
     """Make the data directory whole or not at all: it is made beside its place and moved there."""
     if account is not None:
         _passable(data, account[0])
-        _readable_programs(account[0])
+        let_run(account[0])
     if (data / "PG_VERSION").exists():
         found = (data / "PG_VERSION").read_text().strip()
         if found != _VERSION:
