@@ -73,10 +73,15 @@ class Catalog:
         return self._tokens[digest]
 
     async def hurry(self) -> None:
-        """Read again now, if the last reading is not brand-new and the store can be reached."""
+        """Read again, unless a reading has begun since the call; soon after the last one, wait first.
+
+        What was written a moment ago is found, and many who ask for what is not there share one reading.
+        """
+        asked = self._now()
         async with self._reading:
-            if self._now() - self._tried_at < HURRY:
+            if self._tried_at >= asked:
                 return
+            await asyncio.sleep(max(0.0, self._tried_at + HURRY - asked))
             try:
                 await self._read()
             except errors.Unavailable as error:

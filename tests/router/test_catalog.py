@@ -1,0 +1,42 @@
+"""Pools and tokens in memory: what was written a moment ago counts, and guesses cost the store next to nothing."""
+
+import asyncio
+
+import pytest
+
+from browserpool.model import credentials, errors
+from browserpool.model.names import TokenName
+from browserpool.model.tokens import Token
+from browserpool.router import catalog
+from browserpool.store import tokens
+
+
+async def test_a_token_that_was_made_right_after_a_reading_works(database):
+    known = catalog.Catalog(database)
+    await known.reload()
+    await tokens.put(database, Token(name=TokenName("new"), hash=credentials.hashed("secret")))
+    assert (await known.token("secret")).name == "new"
+
+
+async def test_many_guesses_share_one_reading(database, monkeypatch):
+    known = catalog.Catalog(database)
+    await known.reload()
+    readings = []
+    read = known._read
+
+    async def counted():
+        readings.append(1)
+        await read()
+
+    monkeypatch.setattr(known, "_read", counted)
+    guesses = [known.token(f"guess {number}") for number in range(50)]
+    refused = await asyncio.gather(*guesses, return_exceptions=True)
+    assert {type(error) for error in refused} == {errors.Unauthorized}
+    assert len(readings) == 1
+
+
+async def test_before_the_first_reading_nobody_is_refused_for_good(database):
+    known = catalog.Catalog(database)
+    await database.pool.close()
+    with pytest.raises(errors.Unavailable):
+        await known.token("secret")
