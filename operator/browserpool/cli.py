@@ -76,6 +76,15 @@ def up(
     ] = 8080,
     data: Data = HERE,
     host: Annotated[str, typer.Option("--host", help="The address that the router listens on.")] = "127.0.0.1",
+    chrome_port: Annotated[
+        int | None,
+        typer.Option(
+            "--chrome-port",
+            help="Also answer as a local Chrome does on this port of 127.0.0.1, without a token; 9222 is Chrome's.",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     nodes: Annotated[int, typer.Option("--nodes", help="Simulated nodes of each region.", min=1, max=1000)] = 2,
     chromium: Annotated[
         str,
@@ -89,7 +98,14 @@ def up(
     from browserpool.local import up as local
 
     options = local.Options(
-        file=file, port=port, data=data, host=host, nodes=nodes, chromium=chromium, log_level=log_level.upper()
+        file=file,
+        port=port,
+        chrome_port=chrome_port,
+        data=data,
+        host=host,
+        nodes=nodes,
+        chromium=chromium,
+        log_level=log_level.upper(),
     )
     _run(local.run(options))
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 
+import aiohttp
 import pytest
 from PIL import Image
 
@@ -16,7 +17,7 @@ from support import installation, processes, waiting
 
 @pytest.fixture(scope="module")
 def up():
-    with installation.running(installation.manifest(replicas=2)) as made:
+    with installation.running(installation.manifest(replicas=2), arguments=["--chrome-port", "0"]) as made:
         yield made
 
 
@@ -76,6 +77,21 @@ def test_what_the_router_refuses_is_a_sentence(up):
     assert b"(422 from http://" in done.stderr
     assert b"Traceback" not in done.stderr
     assert not (up.folder / "none.png").exists()
+
+
+async def test_it_answers_as_a_local_chrome_where_that_was_asked_for(up):
+    chrome = next(line.split()[-1] for line in up.shown.splitlines() if line.startswith("as a local Chrome"))
+    async with aiohttp.ClientSession() as tool:
+        async with tool.get(f"{chrome}/json/version") as answer:
+            address = (await answer.json())["webSocketDebuggerUrl"]
+        async with tool.ws_connect(address) as socket:
+            await socket.send_json({"id": 1, "method": "Browser.getVersion"})
+            assert "Chrome" in (await socket.receive_json(timeout=30))["result"]["product"]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await tool.ws_connect(address, origin="https://example.com")
+        assert refused.value.status == 403
+        async with tool.post(f"{chrome}/v1/screenshot", json={"html": "x"}) as answer:
+            assert answer.status == 404
 
 
 def test_status_as_tables_and_as_json(up):

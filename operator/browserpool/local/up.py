@@ -26,6 +26,7 @@ from browserpool.model.names import HolderId, TokenName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
 from browserpool.model.tokens import Token
+from browserpool.router import chromedoor
 from browserpool.router import settings as router_settings
 from browserpool.store import browsers, connect, leases, migrate, sessions, tokens
 
@@ -46,6 +47,7 @@ class Options:
     file: pathlib.Path
     port: int
     data: pathlib.Path
+    chrome_port: int | None = None
     host: str = "127.0.0.1"
     nodes: int = 2
     chromium: str = ""
@@ -66,6 +68,8 @@ async def run(options: Options) -> None:
     options = dataclasses.replace(options, chromium=_chromium(options.chromium))
     with directory.held(options.data) as home, contextlib.ExitStack() as stack:
         options = dataclasses.replace(options, port=_free_port(options.host, options.port))
+        if options.chrome_port is not None:
+            options = dataclasses.replace(options, chrome_port=_free_port(chromedoor.HOST, options.chrome_port))
         _log_to(home, level=options.log_level, stack=stack)
         stack.callback(processes.kill_orphans)
         stack.callback(screen.finish)
@@ -109,7 +113,7 @@ async def _serve(
         reconciler.want(pools)
         await reconciler.publish()
         screen.step("starting the router")
-        command = _router_command(options, home, pools, dsn=dsn, signing_key=signing_key)
+        command = _router_command(options, home, pools, dsn=dsn, signing_key=signing_key, token=token)
         await stack.enter_async_context(_router(command, url=url, background=background, stop=stop))
         directory.publish(home.url, url)
         async with asyncio.TaskGroup() as group:
@@ -118,6 +122,8 @@ async def _serve(
             group.create_task(_explain(hands, home, screen, stop))
             if await _warm(reconciler, screen, stop):
                 screen.ready(url=url, token=home.token)
+                if options.chrome_port is not None:
+                    screen.say(f"as a local Chrome, without a token: http://{chromedoor.HOST}:{options.chrome_port}")
             await stop.wait()
             screen.finish()
             screen.say("stopping: what runs may finish")
@@ -159,7 +165,13 @@ def _log_to(home: directory.Directory, *, level: str, stack: contextlib.ExitStac
 
 # ---------------------------------------------------------------- the router
 def _router_command(
-    options: Options, home: directory.Directory, pools: tuple[BrowserPool, ...], *, dsn: str, signing_key: str
+    options: Options,
+    home: directory.Directory,
+    pools: tuple[BrowserPool, ...],
+    *,
+    dsn: str,
+    signing_key: str,
+    token: str,
 ) -> processes.Command:
     regions = list(dict.fromkeys(region.name for pool in pools for region in pool.spec.regions))
     own = router_settings.RouterSettings(
@@ -168,6 +180,8 @@ def _router_command(
         region=regions[0],
         host=options.host,
         port=options.port,
+        chrome_port=options.chrome_port,
+        chrome_token=token,
         # The same through the router's restarts, and never that of an earlier run, whose router may still be stopping.
         holder=HolderId(f"local-{chance.unique_id()}"),
         # Few agents: a batch that waits a second for more would only be late.

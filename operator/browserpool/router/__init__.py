@@ -4,30 +4,31 @@ What lives here: the URL table, who may come in, what is claimed for whom, the w
 agent. What must not enter: SQL, Kubernetes, CDP's meaning (frames pass unread), and any state that a second router would miss.
 Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``settings``.
 
-============= =======================================================================================
-``__main__``  the process
-``app``       wires the parts, runs the loops, drains on SIGTERM
-``settings``  its configuration
-``routes``    the URL table, as data
-``services``  what a handler is given
-``door``      who asks: bearer tokens, agent tokens
-``catalog``   pools and tokens, cached
-``quotas``    a token's rate and concurrency (pure core)
-``target``    what to claim for a request (pure)
-``line``      who is next (pure)
-``waiting``   the wait for a browser: bounded, fair, with a deadline
-``claiming``  claim or wait, use, retry on another, release in the background
-``holding``   the sessions held here: renewed together, expired, told when lost
-``agents``    calls to agents
-``dbclock``   the database's time, which claim tokens are written in
-``actions``   quick actions
-``cdp``       CDP over WebSocket
-``bridge``    two WebSockets joined
-``devtools``  sessions over HTTP, Chrome's /json
-``lookup``    a session by its id, for its owner
-``addresses`` the addresses that are given out, Chrome's rewritten (pure)
-``intake``    what agents say
-``status``    probes, metrics, the picture for people
-``answers``   errors on their way out
-============= =======================================================================================
+============== =======================================================================================
+``__main__``   the process
+``app``        wires the parts, runs the loops, drains on SIGTERM
+``settings``   its configuration
+``routes``     the URL table, as data
+``services``   what a handler is given
+``door``       who asks: bearer tokens, agent tokens
+``chromedoor`` a port on loopback without a token, as Chrome's own is
+``catalog``    pools and tokens, cached
+``quotas``     a token's rate and concurrency (pure core)
+``target``     what to claim for a request (pure)
+``line``       who is next (pure)
+``waiting``    the wait for a browser: bounded, fair, with a deadline
+``claiming``   claim or wait, use, retry on another, release in the background
+``holding``    the sessions held here: renewed together, expired, told when lost
+``agents``     calls to agents
+``dbclock``    the database's time, which claim tokens are written in
+``actions``    quick actions
+``cdp``        CDP over WebSocket
+``bridge``     two WebSockets joined
+``devtools``   sessions over HTTP, Chrome's /json
+``lookup``     a session by its id, for its owner
+``addresses``  the addresses that are given out, Chrome's rewritten (pure)
+``intake``     what agents say
+``status``     probes, metrics, the picture for people
+``answers``    errors on their way out
+============== =======================================================================================
 """

@@ -11,12 +11,13 @@ from aiohttp import web
 
 from browserpool.lib import chance, clock, tasks
 from browserpool.lib import web as lib_web
-from browserpool.model import claims, errors
+from browserpool.model import claims, errors, tokens
 from browserpool.model.names import HolderId, NodeName, RegionName, ZoneName
 from browserpool.router import (
     agents,
     answers,
     catalog,
+    chromedoor,
     claiming,
     dbclock,
     door,
@@ -58,6 +59,11 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
             ops = application(parts, routes.OPS_ROUTES)
             ops_address = await stack.enter_async_context(
                 lib_web.serve(ops, host=config.ops_host, port=config.ops_port, grace=1.0)
+            )
+        if config.chrome_port is not None:
+            chrome = application(parts, chromedoor.ROUTES, enter=_as_chrome(parts))
+            await stack.enter_async_context(
+                lib_web.serve(chrome, host=chromedoor.HOST, port=config.chrome_port, grace=1.0)
             )
         main = application(parts, routes.ROUTES)
         address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
@@ -126,25 +132,39 @@ def _regions(config: settings.RouterSettings) -> list[RegionName]:
 # ---------------------------------------------------------------- requests
 
 
-def application(parts: services.Services, table: Iterable[routes.Route]) -> web.Application:
-    """The URL table, served."""
+Enter = Callable[[web.Request], Awaitable[tokens.Token]]
+"""Who makes the request; raises what keeps him out."""
+
+
+def _with_token(parts: services.Services) -> Enter:
+    return lambda request: door.enter(parts.catalog, headers=request.headers, query=request.query)
+
+
+def _as_chrome(parts: services.Services) -> Enter:
+    secret = parts.settings.chrome_token
+    return lambda request: chromedoor.enter(parts.catalog, headers=request.headers, secret=secret)
+
+
+def application(
+    parts: services.Services, table: Iterable[routes.Route], *, enter: Enter | None = None
+) -> web.Application:
+    """The URL table, served; ``enter``: how clients come in, by their bearer token unless it says otherwise."""
     # One more byte than may come: aiohttp's own refusal starts at the limit, ours after it.
     app = web.Application(middlewares=[answers.middleware], client_max_size=parts.settings.max_body + 1)
     for route in table:
         for path in route.paths:
-            app.router.add_route(route.method, path, _entered(parts, route))
+            app.router.add_route(route.method, path, _entered(parts, route, enter or _with_token(parts)))
     return app
 
 
-def _entered(parts: services.Services, route: routes.Route) -> answers.Handler:
+def _entered(parts: services.Services, route: routes.Route, enter: Enter) -> answers.Handler:
     async def public(request: web.Request) -> web.StreamResponse:
         return await route.handler(services.Call(services=parts, request=request))
 
     async def client(request: web.Request) -> web.StreamResponse:
         if parts.stopping.is_set():
             raise errors.Unavailable("This router is stopping; ask again.", retry_after=1)
-        caller = await door.enter(parts.catalog, headers=request.headers, query=request.query)
-        call = services.Call(services=parts, request=request, caller=caller)
+        call = services.Call(services=parts, request=request, caller=await enter(request))
         if route.websocket:
             return await route.handler(call)
         parts.running += 1

@@ -1,5 +1,7 @@
 """The router's whole configuration, read from ``BROWSERPOOL_<FIELD>``. Durations are in seconds."""
 
+from typing import Self
+
 import orjson
 import pydantic
 from pydantic import Field
@@ -34,6 +36,15 @@ class RouterSettings(pydantic.BaseModel):
     ops_host: str = "127.0.0.1"
     ops_port: int | None = Field(
         default=None, ge=0, le=65535, description="probes and metrics without a token; none: no such port"
+    )
+    chrome_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="a port on loopback that is entered without a token, as Chrome's own is; none: no such port",
+    )
+    chrome_token: str = Field(
+        default="", repr=False, description="the bearer token whose owner comes in by chrome_port"
     )
     public_url: str | None = Field(
         default=None, description="what clients call this router, for the addresses it gives out"
@@ -79,7 +90,13 @@ class RouterSettings(pydantic.BaseModel):
 
     _read_names = pydantic.field_validator("regions", mode="before")(_names)
 
-    @pydantic.field_validator("ops_port", "public_url", "zone", "node", "holder", mode="before")
+    @pydantic.model_validator(mode="after")
+    def _chrome_door_has_an_owner(self) -> Self:
+        if self.chrome_port is not None and not self.chrome_token:
+            raise ValueError("chrome_port needs chrome_token: the bearer token whose owner comes in by that port")
+        return self
+
+    @pydantic.field_validator("ops_port", "chrome_port", "public_url", "zone", "node", "holder", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
