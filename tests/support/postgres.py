@@ -68,7 +68,16 @@ def run(*command: str | os.PathLike[str]) -> None:
     with tempfile.TemporaryFile("w+") as said:
         # Files, not pipes: pg_ctl leaves the server behind, which would keep a pipe open.
         result = subprocess.run(
-            [str(part) for part in command], check=False, stdout=said, stderr=said, user=_user(), cwd="/", timeout=120
+            [str(part) for part in command],
+            check=False,
+            stdout=said,
+            stderr=said,
+            # With its group and no others: root's would keep it out of where others may walk.
+            user=_user(),
+            group=None if _user() is None else pwd.getpwnam("nobody").pw_gid,
+            extra_groups=None if _user() is None else [],
+            cwd="/",
+            timeout=120,
         )
         if result.returncode:
             said.seek(0)
