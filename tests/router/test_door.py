@@ -3,10 +3,11 @@
 import multidict
 import pytest
 
-from browserpool.model import credentials, errors
-from browserpool.model.names import BrowserId
+from browserpool.model import credentials, errors, tokens
+from browserpool.model.names import BrowserId, TokenName
 from browserpool.router import door
-from support import routers
+from browserpool.store import tokens as rows
+from support import routers, waiting
 
 
 @pytest.mark.parametrize(
@@ -38,29 +39,29 @@ def test_an_agent_speaks_for_its_own_browser_only() -> None:
             door.enter_agent(browser_id, signing_key=key, headers=sent)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/screenshot"),
-        ("POST", "/client/v4/accounts/a/browser-rendering/pdf"),
-        ("POST", "/devtools/browser"),
-        ("GET", "/devtools/browser"),
-        ("GET", "/devtools/browser/some-session"),
-        ("DELETE", "/devtools/browser/some-session"),
-        ("GET", "/devtools/session"),
-        ("GET", "/json/list"),
-        ("GET", "/json"),
-        ("GET", "/v1/status"),
-        ("GET", "/metrics"),
-    ],
-)
+SHUT = [
+    ("POST", "/v1/screenshot"),
+    ("POST", "/client/v4/accounts/a/browser-rendering/pdf"),
+    ("POST", "/devtools/browser"),
+    ("GET", "/devtools/browser"),
+    ("GET", "/devtools/browser/some-session"),
+    ("DELETE", "/devtools/browser/some-session"),
+    ("GET", "/devtools/session"),
+    ("GET", "/json/list"),
+    ("GET", "/json"),
+    ("GET", "/v1/status"),
+    ("GET", "/metrics"),
+]
+
+
 @pytest.mark.parametrize("secret", ["", "Bearer not-a-token"])
-async def test_every_door_is_shut_without_a_token(rig: routers.Rig, method: str, path: str, secret: str) -> None:
-    answer = await rig.request(method, path, headers={"Authorization": secret})
-    assert answer.status == 401
-    assert answer.json["success"] is False
-    assert answer.json["errors"][0]["code"] == 10000
-    assert "token" in answer.message
+async def test_every_door_is_shut_without_a_token(rig: routers.Rig, secret: str) -> None:
+    for method, path in SHUT:
+        answer = await rig.request(method, path, headers={"Authorization": secret})
+        assert answer.status == 401, path
+        assert answer.json["success"] is False
+        assert answer.json["errors"][0]["code"] == 10000
+        assert "token" in answer.message
 
 
 async def test_the_old_pair_and_the_query_let_in_too(rig: routers.Rig) -> None:
@@ -72,11 +73,6 @@ async def test_the_old_pair_and_the_query_let_in_too(rig: routers.Rig) -> None:
 
 
 async def test_a_token_made_this_second_is_known_and_one_removed_is_not(rig: routers.Rig) -> None:
-    from browserpool.model import tokens
-    from browserpool.model.names import TokenName
-    from browserpool.store import tokens as rows
-    from support import waiting
-
     await rows.put(rig.database, tokens.Token(name=TokenName("new"), hash=credentials.hashed("brand-new")))
 
     async def known() -> bool:
