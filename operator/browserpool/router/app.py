@@ -236,7 +236,8 @@ async def drain(parts: services.Services) -> None:
         connected = any(held.connections for held in holding.all())
         if not connected or clock.monotonic() - started >= config.cdp_drain_timeout:
             parts.cdp_stopping.set()
-        if not parts.running and not connected:
+        # Browsers that were given back just now are awaited too: nobody else could write that their sessions ended well.
+        if not parts.running and not connected and not any(held.ending for held in holding.all()):
             break
         await asyncio.sleep(0.02)
     parts.cdp_stopping.set()
