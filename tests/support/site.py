@@ -10,7 +10,7 @@ import dataclasses
 import io
 import pathlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 from PIL import Image
@@ -47,6 +47,7 @@ class Site:
         self.tls_port = 0
         self.seen: list[Seen] = []
         self.pages: dict[str, str] = {}
+        self.gates: dict[str, asyncio.Event] = {}
         self.held = 0
         self.dropped = 0
         self.released = asyncio.Event()
@@ -59,6 +60,12 @@ class Site:
         self.pages[path] = html
         return self.url(path)
 
+    def hold(self, path: str, gate: asyncio.Event) -> Callable[[], int]:
+        """Serve a page at ``path`` once ``gate`` is set; what is returned says how many requests have come for it."""
+        self.page(path, "<title>Held</title><p>At last")
+        self.gates[path] = gate
+        return lambda: len(self.requests(path))
+
     def requests(self, path: str) -> list[Seen]:
         """What arrived for ``path``, in order."""
         return [seen for seen in self.seen if seen.path.split("?")[0] == path]
@@ -66,6 +73,8 @@ class Site:
     # ------------------------------------------------ pages
 
     async def dynamic(self, request: web.Request) -> web.StreamResponse:
+        if (gate := self.gates.get(request.path)) is not None:
+            await gate.wait()
         if request.path in self.pages:
             return _html(self.pages[request.path])
         return _html(f"<title>Missing</title><p>No page {request.path}", status=404)

@@ -6,6 +6,8 @@ fixture of any scope may hold one. Its temporary directory is its own too, so th
 
 import contextlib
 import dataclasses
+import datetime
+import itertools
 import os
 import pathlib
 import shutil
@@ -28,6 +30,7 @@ START_DEADLINE = 90.0
 STOP_DEADLINE = 60.0
 WHOLE_DEADLINE = 30.0
 """Seconds for a pool to be whole again. Two or three on an idle machine; the test machine seldom is."""
+_PLANNING = datetime.timedelta(milliseconds=100)
 
 
 def pool(name: str = "main", *, replicas: int = 1, **spec: Any) -> dict[str, Any]:
@@ -105,16 +108,15 @@ class Stack:
         self._nodes = nodes
         self._environment = environment
         self._python = python
-        self._output = home / "output"
         self._seen: dict[tuple[int, int], Process] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------ its life
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """A further ``up`` on this directory, not waited for; its output goes to a file beside it."""
+    def spawn(self, *, beside: str = "output") -> subprocess.Popen[bytes]:
+        """An ``up`` on this directory, not waited for; its output goes to the file ``beside`` it."""
         command = ["-m", "browserpool", "up", "-f", str(self.manifest), "--port", "0", "--data", str(self.data)]
-        with self._output.open("wb") as output:
+        with (self.home / beside).open("wb") as output:
             return subprocess.Popen(
                 [self._python, *command, "--nodes", str(self._nodes)],
                 stdin=subprocess.DEVNULL,
@@ -163,9 +165,9 @@ class Stack:
             *(str(path) for path in self.temporary.iterdir()),
         ]
 
-    def said(self) -> str:
+    def said(self, *, beside: str = "output") -> str:
         """What it wrote to its terminal."""
-        return self._output.read_text(errors="replace") if self._output.exists() else ""
+        return (self.home / beside).read_text(errors="replace") if (self.home / beside).exists() else ""
 
     def log(self, name: str) -> str:
         """The log of one process (``up``, ``router``, ``postgres``, a browser's name)."""
@@ -280,13 +282,32 @@ class Stack:
     async def past(self) -> list[model.Past]:
         """Every session that has ended, oldest first."""
         async with self.store() as db:
-            return await connect.fetch(db, _PAST, {}, into=model.Past)
+            return await past(db)
 
 
 _PAST = b"""
 select session_id, browser_id, fence, pool, region, zone, node, kind::text as kind, token, holder, started_at, ended_at, reason
 from sessions order by started_at
 """
+
+
+async def past(db: connect.Database) -> list[model.Past]:
+    """Every session that has ended, oldest first."""
+    return await connect.fetch(db, _PAST, {}, into=model.Past)
+
+
+def overlaps(past: Sequence[model.Past]) -> list[str]:
+    """Sessions that were on a browser while another one was: by fences, which order them strictly, and by times.
+
+    A claim's time is when its statement began. It may have had to be planned before it saw a release that began later: hence the slack.
+    """
+    found = []
+    for browser in {one.browser_id for one in past}:
+        here = sorted((one for one in past if one.browser_id == browser), key=lambda one: one.fence)
+        for one, another in itertools.pairwise(here):
+            if one.fence == another.fence or one.ended_at > another.started_at + _PLANNING:
+                found.append(f"{browser}: {one} and {another}")
+    return found
 
 
 def missing(status: Mapping[str, Any]) -> list[str]:
