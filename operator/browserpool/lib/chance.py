@@ -18,3 +18,8 @@ def secret(*, bytes_of_entropy: int = 32) -> str:
 def jitter(seconds: float, *, share: float = 0.1) -> float:
     """``seconds``, moved by up to ``share`` either way, so that many processes do not act in step."""
     return seconds * random.uniform(1 - share, 1 + share)  # noqa: S311 - spreads load, guards nothing
+
+
+def below(bound: int) -> int:
+    """Any of 0 … ``bound`` - 1, each as likely as the others."""
+    return random.randrange(bound)  # noqa: S311 - spreads load, guards nothing

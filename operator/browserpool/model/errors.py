@@ -113,6 +113,13 @@ class StaleFence(BrowserpoolError):
     default_code = Code.CONTEXT_LOST
 
 
+class Conflict(BrowserpoolError):
+    """Somebody else has just taken this name, id or secret."""
+
+    status = 409
+    default_code = Code.BAD_REQUEST
+
+
 class BrowserLost(BrowserpoolError):
     """The browser or its agent went away under the request. Another browser may serve it."""
 

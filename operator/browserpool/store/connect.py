@@ -111,6 +111,8 @@ def mapped_errors() -> Iterator[None]:
         ) from error
     except (psycopg.DataError, UnicodeEncodeError) as error:
         raise errors.InvalidRequest(f"The database cannot hold a value of this request: {_reason(error)}.") from error
+    except psycopg.errors.UniqueViolation as error:
+        raise errors.Conflict(f"The database has this already: {_reason(error)}.") from error
     except psycopg.Error as error:
         raise errors.BrowserpoolError(
             f"The database refused a statement, which is a fault of browserpool's: {_reason(error)}."

@@ -1,10 +1,13 @@
 """Claims and what becomes of them. A lease lives in its browser's row, so a browser has one at most."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from browserpool import metrics
+from browserpool.lib import chance
+from browserpool.model import errors
 from browserpool.model.claims import Claim, ClaimAnswer, ClaimRequest, CloseReason, Locality, Outcome
 from browserpool.model.names import BrowserId, Fence, HolderId, SessionId
 from browserpool.model.sessions import Ended, Held
@@ -15,12 +18,25 @@ _SQL = queries.topic("leases")
 
 
 async def claim(db: connect.Database, request: ClaimRequest, *, freshness: float = 15.0) -> ClaimAnswer:
-    """Take one ready, healthy browser, heard from within ``freshness`` seconds. One round trip; the same session id, the same answer.
+    """Take one ready, healthy browser, heard from within ``freshness`` seconds. The same session id gives the same answer.
+
+    One round trip if a browser is ready where the caller is; another one to look further.
 
     A caller that is cancelled while this runs may have a browser and not know it: shield it and release, or the lease runs out.
     """
     parameters = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
-    answer = await connect.fetch_one(db, _SQL["claim"], {**parameters, "freshness": freshness}, into=_answer)
+    parameters |= {"freshness": freshness, "slot": chance.below(2**31)}
+    with contextlib.suppress(errors.Conflict):
+        return await _claim(db, request, parameters)
+    # Another claim of this very id has just won: this look finds it.
+    return await _claim(db, request, parameters)
+
+
+async def _claim(db: connect.Database, request: ClaimRequest, parameters: dict[str, object]) -> ClaimAnswer:
+    usual = "claim_on_node" if request.node is not None else "claim_in_region" if request.zone is None else None
+    answer = await connect.fetch_one(db, _SQL[usual], parameters, into=_answer) if usual else None
+    if answer is None:
+        answer = await connect.fetch_one(db, _SQL["claim"], parameters, into=_answer)
     assert answer is not None, "a function that returns one record always gives one row"
     return answer
 

@@ -22,7 +22,7 @@ delete from region_writers w where w.writer = %(writer)s;
 delete from region_writers w where w.recorded_at < now() - make_interval(secs => %(older_than)s);
 
 -- name: listing
-select r.region, coalesce(max(w.lag_seconds), 0) as lag, is_stale(r.region) as stale, count(w.writer) as writers
+select r.region, coalesce(max(w.lag_seconds), 0) as lag, r.region in (select s.region from stale_regions s) as stale, count(w.writer) as writers
 from regions r
 left join region_writers w on w.region = r.region and w.recorded_at > now() - interval '10 seconds'
 group by r.region

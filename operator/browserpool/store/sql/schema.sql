@@ -23,10 +23,10 @@ create sequence registrations as bigint maxvalue 2147483647;
 -- One number for each start of an agent, ever rising.
 create sequence incarnations as bigint;
 
--- Where ready browsers of one place are looked for. Numbers, because a probe compares its key with every entry of a page, and three
--- texts took longer than all the rest of it; two places may share a number, so probes compare the names of what they find.
-create function shelf(p_pool text, p_region text, p_place text) returns integer language sql immutable parallel safe
-return hashtext(p_pool || '/' || p_region || '/' || p_place);
+-- Where ready browsers of one place are looked for. A number, because a probe compares its key with every entry of an index page,
+-- and three texts took longer than all the rest of it. Of 64 bits, so that two places never share one.
+create function shelf(p_pool text, p_region text, p_place text) returns bigint language sql immutable parallel safe
+return hashtextextended(p_pool || '/' || p_region || '/' || p_place, 0);
 
 -- Written by: controller or `up` (register, drain, forget, sweep, prune), routers (claim, renew, release, expire; hello and
 -- heartbeats on behalf of agents). One row a browser; a live session lives in its browser's row, so that two of them on one
@@ -35,6 +35,9 @@ create table browsers (
     fence bigint not null,
     incarnation bigint,                     -- null until the agent's first hello
     sequence bigint not null default -1,    -- of the newest heartbeat of this incarnation
+    region_shelf bigint not null,           -- shelf() of its pool, its region and, below, its zone or node
+    zone_shelf bigint not null,
+    node_shelf bigint not null,
     uses bigint not null default 0,
     restarts bigint not null default 0,
     memory_bytes bigint not null default 0,
@@ -46,9 +49,6 @@ create table browsers (
     lease_ends_at timestamptz,              -- the hard end, which no renewal passes; null: none
     keep_alive double precision,            -- seconds that a renewal adds to now()
     slot integer not null default floor(random() * 2147483647)::integer,  -- where the browser stands on its shelves
-    region_shelf integer not null,          -- shelf() of its pool, its region and, below, its zone or node
-    zone_shelf integer not null,
-    node_shelf integer not null,
     state browser_state not null default 'starting',
     session_kind session_kind,
     close_reason smallint,                  -- said by the statement that ends a session, for the trigger below
@@ -159,17 +159,14 @@ create trigger session_ended after update of close_reason on browsers
 for each row when (old.session_id is not null and new.session_id is distinct from old.session_id)
 execute function record_ended_session();
 
--- Whether any writer of the region's heartbeats is too far behind. A writer that has said nothing for ten seconds does not count:
+-- A region is stale if any writer of its heartbeats is too far behind. A writer that has said nothing for ten seconds does not count:
 -- it is gone, and what it should have written ages out through last_seen.
-create function is_stale(p_region text) returns boolean language sql stable
-return exists (
-    select from region_writers w where w.region = p_region and w.stale and w.recorded_at > now() - interval '10 seconds'
-);
+create view stale_regions as
+select w.region from region_writers w where w.stale and w.recorded_at > now() - interval '10 seconds';
 
 -- Locks the nearest ready browser and says where its row is; null: there is none, or others have locked them all.
 --
--- Each probe walks one partial index from a random slot on, and wraps around: claimers seldom meet, and none of them has to step
--- over the dead entries that a common starting point would pile up.
+-- From a random slot on and around, as in leases.sql, which has the statements for what is usual.
 create function lock_ready(p_pool text, p_region text, p_zone text, p_node text, p_seen_after timestamptz) returns tid
 language plpgsql as $$
 declare
@@ -181,14 +178,14 @@ begin
             select * from (
                 select b.ctid as spot from browsers b
                 where b.state = 'ready' and b.node_shelf = shelf(p_pool, p_region, 'node/' || p_node) and b.slot >= start
-                    and b.pool = p_pool and b.region = p_region and b.node = p_node and b.healthy and b.last_seen > p_seen_after
+                    and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) ahead
             union all
             select * from (
                 select b.ctid as spot from browsers b
                 where b.state = 'ready' and b.node_shelf = shelf(p_pool, p_region, 'node/' || p_node) and b.slot < start
-                    and b.pool = p_pool and b.region = p_region and b.node = p_node and b.healthy and b.last_seen > p_seen_after
+                    and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) behind
         ) found limit 1;
@@ -199,14 +196,14 @@ begin
             select * from (
                 select b.ctid as spot from browsers b
                 where b.state = 'ready' and b.zone_shelf = shelf(p_pool, p_region, 'zone/' || p_zone) and b.slot >= start
-                    and b.pool = p_pool and b.region = p_region and b.zone = p_zone and b.healthy and b.last_seen > p_seen_after
+                    and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) ahead
             union all
             select * from (
                 select b.ctid as spot from browsers b
                 where b.state = 'ready' and b.zone_shelf = shelf(p_pool, p_region, 'zone/' || p_zone) and b.slot < start
-                    and b.pool = p_pool and b.region = p_region and b.zone = p_zone and b.healthy and b.last_seen > p_seen_after
+                    and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
             ) behind
         ) found limit 1;
@@ -216,14 +213,14 @@ begin
         select * from (
             select b.ctid as spot from browsers b
             where b.state = 'ready' and b.region_shelf = shelf(p_pool, p_region, '') and b.slot >= start
-                and b.pool = p_pool and b.region = p_region and b.healthy and b.last_seen > p_seen_after
+                and b.healthy and b.last_seen > p_seen_after
             order by b.slot limit 1 for update skip locked
         ) ahead
         union all
         select * from (
             select b.ctid as spot from browsers b
             where b.state = 'ready' and b.region_shelf = shelf(p_pool, p_region, '') and b.slot < start
-                and b.pool = p_pool and b.region = p_region and b.healthy and b.last_seen > p_seen_after
+                and b.healthy and b.last_seen > p_seen_after
             order by b.slot limit 1 for update skip locked
         ) behind
     ) found limit 1;
@@ -231,7 +228,7 @@ begin
 end
 $$;
 
--- One claim, in one round trip. Outcomes are model/claims.py's. The settings keep the planner to the indexes whatever the
+-- One claim, whatever the case. Outcomes are model/claims.py's. The settings keep the planner to the indexes whatever the
 -- statistics say: a plan that was made while a table was small would be kept when it is large.
 create function claim(
     p_session_id text, p_pool text, p_region text, p_zone text, p_node text, p_backup text, p_spill_when_empty boolean,
@@ -249,12 +246,10 @@ declare
     stale boolean;
     spot tid;
 begin
-    -- Repeats of one id come one after another; the second then sees what the first did.
-    if pg_advisory_xact_lock(hashtextextended(p_session_id, 0)) is null then end if;
     select
         (select b.browser_id from browsers b where b.session_id = p_session_id),
         exists (select from sessions s where s.session_id = p_session_id),
-        is_stale(p_region)
+        exists (select from stale_regions r where r.region = p_region)
     into held, over, stale;
     if held is not null then
         outcome := 'repeated';
@@ -269,7 +264,7 @@ begin
             spot := lock_ready(p_pool, p_region, p_zone, p_node, seen_after);
         end if;
         if spot is null and p_backup is not null and (case when stale then p_spill_when_stale else p_spill_when_empty end) then
-            if not is_stale(p_backup) then
+            if not exists (select from stale_regions r where r.region = p_backup) then
                 spot := lock_ready(p_pool, p_backup, null, null, seen_after);
                 stale := false;
             end if;
