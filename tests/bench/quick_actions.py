@@ -102,8 +102,7 @@ async def at_agent(http, db, running, action, url):
 async def measure(progress):
     found = []
     async with stack.pages() as site, stack.up() as running, rawcdp.Chrome() as chrome, stack.client() as http:
-        dsn = (running.data / "dsn").read_text().strip()
-        async with connect.opened(dsn, process="bench", max_size=2) as db:
+        async with connect.opened(running.dsn, process="bench", max_size=2) as db:
             cases = [("screenshot", "small"), ("screenshot", "heavy"), ("content", "small"), ("pdf", "small")]
             for action, page in cases:
                 url = f"{site}/{page}"

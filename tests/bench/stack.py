@@ -69,6 +69,7 @@ class Stack:
         self.url = url
         self.data = data
         self.token = (data / "token").read_text().strip()
+        self.dsn = f"host={data / 'postgres'} user=postgres dbname=postgres"
         self.headers = {"Authorization": f"Bearer {self.token}"}
 
 
