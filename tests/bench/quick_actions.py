@@ -101,22 +101,27 @@ async def at_agent(http, db, running, action, url):
 
 async def measure(progress):
     found = []
-    async with stack.pages() as site, stack.up() as running, rawcdp.Chrome() as chrome, stack.client() as http:
-        async with connect.opened(running.dsn, process="bench", max_size=2) as db:
-            cases = [("screenshot", "small"), ("screenshot", "heavy"), ("content", "small"), ("pdf", "small")]
-            for action, page in cases:
-                url = f"{site}/{page}"
-                seconds = {"floor": [], "agent": [], "router": []}
-                for number in progress(range(RUNS[action] + 2), f"{action} of the {page} page"):
-                    sample = {
-                        "floor": await floor(chrome, action, url),
-                        "agent": await at_agent(http, db, running, action, url),
-                        "router": await timed(through_router(http, running, action, url)),
-                    }
-                    if number >= 2:  # the first two warm the caches
-                        for method, took in sample.items():
-                            seconds[method].append(took * 1000)
-                found += rows(action, page, seconds)
+    async with (
+        stack.pages() as site,
+        stack.up() as running,
+        rawcdp.Chrome() as chrome,
+        stack.client() as http,
+        connect.opened(running.dsn, process="bench", max_size=2) as db,
+    ):
+        cases = [("screenshot", "small"), ("screenshot", "heavy"), ("content", "small"), ("pdf", "small")]
+        for action, page in cases:
+            url = f"{site}/{page}"
+            seconds = {"floor": [], "agent": [], "router": []}
+            for number in progress(range(RUNS[action] + 2), f"{action} of the {page} page"):
+                sample = {
+                    "floor": await floor(chrome, action, url),
+                    "agent": await at_agent(http, db, running, action, url),
+                    "router": await timed(through_router(http, running, action, url)),
+                }
+                if number >= 2:  # the first two warm the caches
+                    for method, took in sample.items():
+                        seconds[method].append(took * 1000)
+            found += rows(action, page, seconds)
     return found
 
 
