@@ -26,19 +26,16 @@ async def claim(db: connect.Database, request: ClaimRequest, *, freshness: float
     """
     parameters = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
     parameters |= {"freshness": freshness, "slot": chance.below(2**31)}
-    with contextlib.suppress(errors.Conflict):
-        return await _claim(db, request, parameters)
-    # Another claim of this very id has just won: this look finds it.
-    return await _claim(db, request, parameters)
-
-
-async def _claim(db: connect.Database, request: ClaimRequest, parameters: dict[str, object]) -> ClaimAnswer:
-    usual = "claim_on_node" if request.node is not None else "claim_in_region" if request.zone is None else None
-    answer = await connect.fetch_one(db, _SQL[usual], parameters, into=_answer) if usual else None
-    if answer is None:
-        answer = await connect.fetch_one(db, _SQL["claim"], parameters, into=_answer)
-    assert answer is not None, "a function that returns one record always gives one row"
-    return answer
+    usual = "claim_on_node" if request.node is not None else "claim_in_region" if request.zone is None else "claim"
+    for statement in (usual, "claim", "claim"):
+        # A conflict: another claim of this very id has just won, or had won before; the function finds it.
+        with contextlib.suppress(errors.Conflict):
+            answer = await connect.fetch_one(db, _SQL[statement], parameters, into=_answer)
+            if answer is not None:
+                return answer
+    raise errors.Unavailable(
+        f"Session {request.session_id} is claimed and released by others at this very moment.", retry_after=1
+    )
 
 
 async def renew(db: connect.Database, *, holder: HolderId, leases: Sequence[Held]) -> frozenset[SessionId]:

@@ -1,7 +1,7 @@
 -- name: claim_on_node
--- The usual claim of a caller who knows its node, by one plain statement: a function costs half as much again. Whatever is not usual
--- (nothing ready there, a repeated id, a stale region) gives no row, and then `claim` finds out. Two claims of one id at once fail
--- on its unique index; the loser asks again.
+-- The usual claim of a caller who knows its node, by one plain statement: a function costs half as much again. Whatever is not
+-- usual is for `claim` to find out: nothing ready there, an ended session's id or a stale region give no row, and the id of a live
+-- session fails on its unique index.
 --
 -- The probe walks one partial index from %(slot)s, which is random, and wraps around: claimers seldom meet, and none of them has to
 -- step over the dead entries that a common starting point would pile up.
@@ -21,18 +21,18 @@ update browsers b set
 where b.ctid = coalesce(
         (
             select c.ctid from browsers c
-            where c.state = 'ready' and c.node_shelf = shelf(%(pool)s, %(region)s, 'node/' || %(node)s) and c.slot >= %(slot)s::integer
-                and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+            where c.state = 'ready' and c.node_shelf = shelf(%(pool)s, %(region)s, 'node/' || %(node)s)
+                and c.slot >= %(slot)s::integer and c.healthy
+                and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
             order by c.slot limit 1 for update skip locked
         ),
         (
             select c.ctid from browsers c
-            where c.state = 'ready' and c.node_shelf = shelf(%(pool)s, %(region)s, 'node/' || %(node)s) and c.slot < %(slot)s::integer
-                and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+            where c.state = 'ready' and c.node_shelf = shelf(%(pool)s, %(region)s, 'node/' || %(node)s)
+                and c.slot < %(slot)s::integer and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
             order by c.slot limit 1 for update skip locked
         )
     )
-    and not exists (select from browsers h where h.session_id = %(session_id)s)
     and not exists (select from sessions s where s.session_id = %(session_id)s)
     and not exists (select from stale_regions r where r.region = %(region)s)
 returning
@@ -57,18 +57,18 @@ update browsers b set
 where b.ctid = coalesce(
         (
             select c.ctid from browsers c
-            where c.state = 'ready' and c.region_shelf = shelf(%(pool)s, %(region)s, '') and c.slot >= %(slot)s::integer
-                and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+            where c.state = 'ready' and c.region_shelf = shelf(%(pool)s, %(region)s, '')
+                and c.slot >= %(slot)s::integer and c.healthy
+                and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
             order by c.slot limit 1 for update skip locked
         ),
         (
             select c.ctid from browsers c
-            where c.state = 'ready' and c.region_shelf = shelf(%(pool)s, %(region)s, '') and c.slot < %(slot)s::integer
-                and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+            where c.state = 'ready' and c.region_shelf = shelf(%(pool)s, %(region)s, '')
+                and c.slot < %(slot)s::integer and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
             order by c.slot limit 1 for update skip locked
         )
     )
-    and not exists (select from browsers h where h.session_id = %(session_id)s)
     and not exists (select from sessions s where s.session_id = %(session_id)s)
     and not exists (select from stale_regions r where r.region = %(region)s)
 returning
