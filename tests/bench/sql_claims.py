@@ -1,0 +1,62 @@
+"""Claims in SQL against pgbench's update of one row by its primary key, in turn, eight clients, every commit flushed."""
+
+import statistics
+
+import psycopg
+
+from bench import figures, pgbench
+
+SIZES = (1_000, 20_000, 100_000)
+ROUNDS = 5
+FLOOR = "\\set id random(1, 20000)\nupdate floor set value = value + 1 where id = :id;\n"
+
+
+def claims(name, *, node="null"):
+    text = pgbench.statement(
+        "leases", name, session_id="'s' || :session", pool="'bench'::text", region="'eu'::text", node=node, kind="'action'",
+        token="'t'", holder="'bench'", keep_alive="10", max_lifetime="null", freshness="15", slot=":slot",
+    )  # fmt: skip
+    return f"\\set session random(1, 9000000000000000)\n\\set slot random(0, 2147483646)\n{text}\n"
+
+
+def measure(dsn, size, progress):
+    """Medians over rounds of the floor's rate, the claims' rate and the claims' p99."""
+    each = min(size * 6 // 10 // pgbench.CLIENTS, 1500)
+    floors, rates, slowest = [], [], []
+    pgbench.fill(dsn, size)
+    for _ in progress(range(ROUNDS), f"claims with {size:,} ready"):
+        rate, _times = pgbench.run(dsn, FLOOR, transactions=each)
+        floors.append(rate)
+        rate, times = pgbench.run(dsn, claims("claim_in_region"), transactions=each)
+        _all_were_claimed(dsn, each * pgbench.CLIENTS)
+        rates.append(rate)
+        slowest.append(pgbench.percentile(times, 99))
+        pgbench.free_all(dsn)
+    return statistics.median(floors), statistics.median(rates), statistics.median(slowest)
+
+
+def _all_were_claimed(dsn, number):
+    """What is fast because it finds nothing is not measured here."""
+    with psycopg.connect(dsn) as connection:
+        [found] = connection.execute("select count(*) from browsers where state = 'claimed'").fetchone()
+    assert found >= number * 0.99, f"{found} of {number} claims found a browser"
+
+
+def run(progress):
+    found = []
+    with pgbench.database() as dsn:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "create table floor (id integer primary key, value integer not null, filler text not null)"
+            )
+            connection.execute("insert into floor select n, 0, repeat('x', 200) from generate_series(1, 20000) n")
+            connection.execute("vacuum analyze floor")
+        for size in SIZES:
+            floor, rate, slowest = measure(dsn, size, progress)
+            name = f"claims, {size:,} ready"
+            found += [
+                figures.Figure(name=f"{name}: pgbench, one row by its key", value=floor, unit="/s"),
+                figures.Figure(name=name, value=rate, unit="/s", floor_value=floor, ratio=rate / floor, target="≥ 0.8"),
+                figures.Figure(name=f"{name}: p99", value=slowest, unit="ms", target="≤ 5"),
+            ]
+    return found
