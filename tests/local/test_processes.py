@@ -122,3 +122,24 @@ async def test_a_service_that_is_killed_comes_back(tmp_path):
         await waiting.until(lambda: service.running and service.process.pid != first)
         await service.stop()
         assert service.process.returncode == -signal.SIGTERM
+
+
+async def test_commands_that_are_only_run_keep_their_exit_codes():
+    """What is adopted is collected at once; a command that somebody waits for must not be, or its failure is lost."""
+    code = """
+import asyncio, subprocess
+from browserpool.local import processes
+
+def run():
+    return subprocess.run(["sh", "-c", "exit 3"], capture_output=True).returncode
+
+async def main():
+    processes.adopt_orphans()
+    print({await asyncio.to_thread(run) for _ in range(30)})
+
+asyncio.run(main())
+"""
+    ran = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert (ran.stdout.strip(), ran.stderr) == ("{3}", "")

@@ -180,10 +180,15 @@ def adopt_orphans() -> None:
 
 
 def reap_orphans() -> None:
-    """Collect adopted children that have ended. A child of our own is left to its ``Process``."""
-    with contextlib.suppress(ChildProcessError):
+    """Collect adopted children that have ended. A child of our own is left to its ``Process``, or to whoever runs it.
+
+    What is only run (initdb) shares our session; a ``Process`` leads one, and what it leaves behind is in that or in another.
+    """
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-            if ended.si_pid in _OWN:  # the others come when it has been collected, and the next one ends
+            if ended.si_pid in _OWN or os.getsid(ended.si_pid) == os.getsid(
+                0
+            ):  # the others come when it has been collected, and the next one ends
                 return
             os.waitpid(ended.si_pid, 0)
 
