@@ -1,0 +1,128 @@
+"""The pool of connections: faults become errors of ours, in bounded time, and leave the pool as good as before."""
+
+import asyncio
+import pathlib
+import re
+
+import pytest
+
+from browserpool.lib import clock
+from browserpool.model import errors
+from browserpool.store import browsers, connect, leases, migrate, queries, sessions
+from support import fleet as fleets
+from support import waiting
+
+TOPICS = ("browsers", "leases", "sessions", "heartbeats", "regions", "pools", "tokens", "migrations")
+SLEEP = b"select pg_sleep(%(seconds)s)::text as slept"
+
+
+def slept(*, slept: str) -> str:
+    return slept
+
+
+async def test_a_statement_over_its_deadline_is_unavailable_and_the_pool_stays_good(dsn):
+    async with connect.opened(dsn, process="tests", max_size=1, deadline=0.3) as db:
+        for _ in range(3):
+            with pytest.raises(errors.Unavailable) as refusal:
+                await connect.fetch(db, SLEEP, {"seconds": 30}, into=slept)
+            assert 1 <= refusal.value.retry_after <= 60
+        assert await browsers.listing(db) == []
+
+
+async def test_a_cancelled_statement_leaves_the_pool_good(dsn):
+    async with connect.opened(dsn, process="tests", max_size=1) as db:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await connect.fetch(db, SLEEP, {"seconds": 30}, into=slept)
+            assert await browsers.listing(db) == []
+
+
+async def test_more_statements_than_connections_wait_their_turn(dsn):
+    async with connect.opened(dsn, process="tests", max_size=2) as db:
+        answers = await asyncio.gather(*(connect.fetch(db, SLEEP, {"seconds": 0.01}, into=slept) for _ in range(40)))
+    assert len(answers) == 40
+
+
+async def test_behind_a_transaction_pooler_nothing_is_prepared(dsn):
+    async with connect.opened(dsn, process="tests", prepare=False) as db:
+        fleet = fleets.Fleet(db)
+        await fleet.ready()
+        claim = (await fleet.claim("s")).claim
+        await leases.release(db, session_id=claim.session_id, fence=claim.fence, clean=True)
+        async with db.pool.connection() as connection:
+            cursor = await connection.execute("select count(*) from pg_prepared_statements")
+            assert await cursor.fetchone() == (0,)
+
+
+async def test_a_postgres_that_restarts_is_no_fault_if_it_is_back_within_the_deadline(postgres_server, dsn):
+    async with connect.opened(dsn, process="tests", max_size=4, deadline=20) as db:
+        fleet = fleets.Fleet(db)
+        await fleet.ready()
+        claim = (await fleet.claim("s")).claim
+        for mode in ("fast", "immediate"):
+            # The pool holds several connections, and all of them break.
+            await asyncio.gather(*(connect.fetch(db, SLEEP, {"seconds": 0.1}, into=slept) for _ in range(4)))
+            await asyncio.to_thread(postgres_server.restart, mode)
+            alive = await asyncio.gather(*(sessions.live(db, claim.session_id) for _ in range(8)))
+            assert {session.fence for session in alive} == {claim.fence}, "no lease was lost"
+
+
+async def test_a_postgres_that_is_away_is_unavailable_until_it_is_back(postgres_server, dsn):
+    async with connect.opened(dsn, process="tests", deadline=0.5) as db:
+        await browsers.listing(db)
+        await asyncio.to_thread(postgres_server.stop)
+        try:
+            start = clock.monotonic()
+            for _ in range(3):
+                with pytest.raises(errors.Unavailable) as refusal:
+                    await browsers.listing(db)
+                assert 1 <= refusal.value.retry_after <= 60
+            assert clock.monotonic() - start < 30
+        finally:
+            await asyncio.to_thread(postgres_server.start)
+
+        async def answers():
+            try:
+                return await browsers.listing(db) == []
+            except errors.Unavailable:
+                return False
+
+        await waiting.until(answers, deadline=20)
+
+
+async def test_the_clock_of_this_process_decides_nothing(fleet, monkeypatch):
+    def stopped():
+        raise AssertionError("the store asked this process for the time of day")
+
+    monkeypatch.setattr(clock, "wall", stopped)
+    agent = await fleet.ready()
+    claim = (await fleet.claim("s", keep_alive=60.0)).claim
+    assert (claim.expires_at - claim.now).total_seconds() == 60
+    assert await leases.expire(fleet.db) == []
+    await fleet.sql("update browsers set lease_expires_at = now() - interval '1 millisecond'")
+    assert [ended.browser_id for ended in await leases.expire(fleet.db)] == [agent.browser_id]
+
+
+async def test_a_process_may_require_the_schema(database):
+    await migrate.require(database)
+
+
+def test_every_statement_has_its_own_name_and_one_end():
+    for topic in TOPICS:
+        statements = queries.topic(topic)
+        text = queries.text(f"{topic}.sql")
+        assert statements, topic
+        assert text.count("-- name: ") == len(statements), f"{topic}: a name stands twice"
+        for name, statement in statements.items():
+            code = re.sub(rb"--.*", b"", statement).strip()
+            assert code.count(b";") == 1, f"{topic}.{name}"
+            assert code.endswith(b";"), f"{topic}.{name}"
+
+
+def test_every_statement_is_used():
+    folder = pathlib.Path(queries.__file__).parent
+    for topic in TOPICS:
+        module = folder / ("migrate.py" if topic == "migrations" else f"{topic}.py")
+        unused = [name for name in queries.topic(topic) if f'"{name}"' not in module.read_text()]
+        assert not unused, topic
