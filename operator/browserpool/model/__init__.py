@@ -8,7 +8,6 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``states``         the browser's states and their legal transitions
 ``pool``           the ``BrowserPool`` manifest
 ``quantities``     durations and shares as manifests write them
-``session_object`` the ``BrowserSession`` manifest
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons
 ``browsers``       a browser as the store has it, and its registration
 ``sessions``       live and past sessions
