@@ -43,6 +43,7 @@ async def fragile(fragile_stack: stack.Stack) -> AsyncIterator[stack.Stack]:
     await fragile_stack.whole()
     yield fragile_stack
     await fragile_stack.whole()
+    assert stack.overlaps(await fragile_stack.past()) == []
 
 
 @pytest.fixture
