@@ -69,7 +69,7 @@ def statement(topic, name, **values):
     return " ".join(line.partition("--")[0].strip() for line in text.splitlines())
 
 
-def run(dsn, script, *, transactions=None, seconds=None):
+def run(dsn, script, *, clients=CLIENTS, transactions=None, seconds=None):
     """Transactions a second, and every transaction's time in ms."""
     how_long = ["--transactions", str(transactions)] if transactions else ["--time", str(seconds)]
     with tempfile.TemporaryDirectory(prefix="bp-pgbench-") as folder:
@@ -77,7 +77,7 @@ def run(dsn, script, *, transactions=None, seconds=None):
         file.write_text(script)
         done = subprocess.run(
             [
-                str(postgres.BIN / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--client={CLIENTS}", f"--jobs={THREADS}",
+                str(postgres.BIN / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--client={clients}", f"--jobs={THREADS}",
                 "--log", "--log-prefix", f"{folder}/log", "--file", str(file), *how_long, dsn,
             ],
             check=False,
