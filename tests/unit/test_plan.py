@@ -3,7 +3,7 @@
 import pytest
 
 from browserpool.controller.desired import plan, rollout, seen, template
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool, UpdateStrategy
 from browserpool.model.states import BrowserState
 
@@ -85,6 +85,25 @@ def test_a_create_names_the_pod_and_carries_the_template():
 )
 def test_row_and_pod(browsers, expected):
     assert done(pool(2, 9), world(*browsers)) == expected
+
+
+@pytest.mark.parametrize("state", [STARTING, READY, CLAIMED])
+def test_where_a_pod_has_come_to_stand_is_written_into_its_row(state):
+    place = seen.Place(zone=ZoneName("a"), node=NodeName("n1"))
+    (located,) = plan.plan(pool(1), world(browser(0, state, moved=place), short_for=0))
+    assert located == plan.Locate(browser_id=BrowserId("shop-east-0"), place=place)
+
+
+@pytest.mark.parametrize(("state", "phase"), [(DRAINING, STOPPING), (READY, ABSENT), (None, RUNNING)])
+def test_nothing_is_located_that_serves_nobody_any_more(state, phase):
+    place = seen.Place(zone=ZoneName("a"), node=NodeName("n1"))
+    assert "locate" not in dict(done(pool(1), world(browser(0, state, phase, moved=place))))
+
+
+def test_what_terminates_on_a_lost_node_is_deleted_once_more():
+    stuck = browser(0, DRAINING, STOPPING, node=seen.Node.LOST)
+    assert done(pool(1), world(stuck)) == [("delete", 0)]
+    assert done(pool(1), world(browser(0, CLAIMED, STOPPING, node=seen.Node.LOST, drain_requested=True))) == []
 
 
 def test_claimed_browsers_come_on_top_up_to_the_most():

@@ -3,35 +3,26 @@
 Each action may be repeated, and none depends on another of the same plan: what fails is planned again from what then exists.
 """
 
-import dataclasses
 import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from browserpool.controller.desired import plan
+from browserpool.controller.desired import plan, seen
 from browserpool.model import errors
-from browserpool.model.browsers import Registration
-from browserpool.model.names import BrowserId, NodeName, PoolName, ZoneName
+from browserpool.model.browsers import Location, Registration
+from browserpool.model.names import BrowserId, PoolName
 from browserpool.store import browsers, connect
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a browser stands."""
-
-    zone: ZoneName
-    node: NodeName
-
-
 class Hands(Protocol):
     """What makes and deletes pods."""
 
-    def place(self, action: plan.Create | plan.Adopt) -> Place:
+    def place(self, action: plan.Create | plan.Adopt) -> seen.Place:
         """Where the pod is, or will be."""
 
-    async def create(self, action: plan.Create, place: Place) -> None:
+    async def create(self, action: plan.Create, place: seen.Place) -> None:
         """Make the pod; one of that name that is there already is no error."""
 
     async def delete(self, browser_id: BrowserId) -> None:
@@ -65,6 +56,8 @@ async def _do(db: connect.Database, hands: Hands, pool: PoolName, action: plan.A
             await hands.create(action, place)
         case plan.Adopt():
             await browsers.register(db, _registration(pool, action, hands.place(action)))
+        case plan.Locate(browser_id=browser_id, place=place):
+            await browsers.locate(db, [Location(browser_id=browser_id, zone=place.zone, node=place.node)])
         case plan.Drain():
             await browsers.drain(db, [action.browser_id])
         case plan.Delete():
@@ -73,7 +66,7 @@ async def _do(db: connect.Database, hands: Hands, pool: PoolName, action: plan.A
             await browsers.forget(db, [action.browser_id])
 
 
-def _registration(pool: PoolName, action: plan.Create | plan.Adopt, place: Place) -> Registration:
+def _registration(pool: PoolName, action: plan.Create | plan.Adopt, place: seen.Place) -> Registration:
     return Registration(
         browser_id=action.browser_id,
         pool=pool,

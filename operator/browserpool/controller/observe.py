@@ -21,6 +21,8 @@ class Pod:
     schedulable: bool = True
     failing: str = ""
     node: seen.Node = seen.Node.STAYS
+    place: seen.Place | None = None
+    """None: it stands nowhere yet, or where its row says."""
 
 
 _NO_POD = seen.Pod.ABSENT
@@ -61,4 +63,9 @@ def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Brows
         schedulable=pod is None or pod.schedulable,
         failing="" if pod is None else pod.failing,
         node=seen.Node.STAYS if pod is None else pod.node,
+        moved=None if row is None or pod is None else _moved(row, pod.place),
     )
+
+
+def _moved(row: Browser, place: seen.Place | None) -> seen.Place | None:
+    return None if place is None or (row.zone, row.node) == (place.zone, place.node) else place

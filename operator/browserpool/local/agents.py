@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from browserpool import metrics
 from browserpool.agent import homes
 from browserpool.agent import settings as agent_settings
-from browserpool.controller import apply, observe
+from browserpool.controller import observe
 from browserpool.controller.desired import plan, seen
 from browserpool.lib import clock, settings, tasks
 from browserpool.local import directory, nodes, processes
@@ -179,10 +179,10 @@ class Hands:
         self._agents = agents
         self._pool = pool
 
-    def place(self, action: plan.Create | plan.Adopt) -> apply.Place:
+    def place(self, action: plan.Create | plan.Adopt) -> seen.Place:
         return nodes.place(region=action.region, ordinal=action.ordinal, nodes=self._agents.nodes)
 
-    async def create(self, action: plan.Create, place: apply.Place) -> None:  # noqa: ARG002 - a process stands where it stands
+    async def create(self, action: plan.Create, place: seen.Place) -> None:  # noqa: ARG002 - a process stands where it stands
         if self._pool is not None:
             self._agents.run(self._pool, action)
 

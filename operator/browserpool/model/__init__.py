@@ -9,9 +9,10 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``pool``           the ``BrowserPool`` manifest
 ``quantities``     durations and shares as manifests write them
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons
-``browsers``       a browser as the store has it, and its registration
+``browsers``       a browser as the store has it, its registration, where it stands
 ``sessions``       live and past sessions
 ``regions``        how far behind a region's heartbeats are
+``nodes``          the region and zone of a node
 ``tokens``         a client's bearer token as it is kept
 ``heartbeats``     what an agent says of itself, and what it is told in return
 ``credentials``    keys derived for each browser, claim tokens, hashed bearer tokens

@@ -28,6 +28,15 @@ class Registration:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a browser has come to stand."""
+
+    browser_id: BrowserId
+    zone: ZoneName
+    node: NodeName
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
     """One browser's row. Ages are in seconds on the database's clock; ``None`` means never."""
 

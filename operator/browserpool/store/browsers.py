@@ -1,9 +1,9 @@
-"""The browsers' life but for claims: registered, started, drained, forgotten."""
+"""The browsers' life but for claims: registered, located, started, drained, forgotten."""
 
 from collections.abc import Collection
 from typing import Any
 
-from browserpool.model.browsers import Browser, Count, Registration
+from browserpool.model.browsers import Browser, Count, Location, Registration
 from browserpool.model.claims import CloseReason
 from browserpool.model.heartbeats import Hello, Welcome
 from browserpool.model.names import BrowserId, Fence, PoolName
@@ -44,6 +44,16 @@ async def hello(db: connect.Database, word: Hello) -> Welcome | None:
         "reason": CloseReason.BROWSER_LOST,
     }
     return await connect.fetch_one(db, _SQL["hello"], parameters, into=Welcome)
+
+
+async def locate(db: connect.Database, locations: Collection[Location]) -> int:
+    """The browsers stand there; claims that wish for that node or zone find them from now on. Answers how many stood elsewhere."""
+    parameters = {
+        "browser_ids": [location.browser_id for location in locations],
+        "zones": [location.zone for location in locations],
+        "nodes": [location.node for location in locations],
+    }
+    return await connect.execute(db, _SQL["locate"], parameters)
 
 
 async def drain(db: connect.Database, browser_ids: Collection[BrowserId]) -> int:

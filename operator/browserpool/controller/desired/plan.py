@@ -49,6 +49,14 @@ class Adopt:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Locate:
+    """Write into the row where the pod has come to stand."""
+
+    browser_id: BrowserId
+    place: seen.Place
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
     """Let no further claim take it; a session that is on it ends in its own time."""
 
@@ -58,7 +66,7 @@ class Drain:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    """Delete the pod."""
+    """Delete the pod. On a node that is lost nobody confirms a deletion: whoever carries it out does not wait for one."""
 
     browser_id: BrowserId
     reason: str
@@ -72,7 +80,7 @@ class Forget:
     reason: str
 
 
-Action = Create | Adopt | Drain | Delete | Forget
+Action = Create | Adopt | Locate | Drain | Delete | Forget
 
 
 def plan(pool: BrowserPool | None, world: seen.World) -> tuple[Action, ...]:
@@ -142,7 +150,7 @@ def _draining(browser: seen.Browser) -> list[Action]:
     match browser.pod:
         case seen.Pod.ABSENT:
             return [Forget(browser_id=browser.browser_id, reason="drained, and its pod is deleted")]
-        case seen.Pod.STOPPING:
+        case seen.Pod.STOPPING if browser.node is not seen.Node.LOST:
             return []
         case _:
             return [Delete(browser_id=browser.browser_id, reason="drained")]
@@ -150,6 +158,10 @@ def _draining(browser: seen.Browser) -> list[Action]:
 
 def _runs(browser: seen.Browser) -> bool:
     return browser.pod is seen.Pod.RUNNING and browser.state in (_UNCLAIMED | {BrowserState.CLAIMED})
+
+
+def _located(browsers: list[seen.Browser]) -> list[Action]:
+    return [Locate(browser_id=b.browser_id, place=b.moved) for b in browsers if b.moved is not None]
 
 
 def _drained(browsers: list[seen.Browser], *, reason: str) -> list[Action]:
@@ -182,6 +194,7 @@ def _in_region(
     missing = target - on_the_way
     return [
         *tidied,
+        *_located([*supply, *claimed]),
         *_drained(lost, reason="its node cannot be reached"),
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.states import BrowserState
 
 
@@ -39,13 +39,22 @@ class Node(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a browser stands; both are empty while nobody knows."""
+
+    zone: ZoneName
+    node: NodeName
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
     """One browser's row and pod, joined by name.
 
     ``state`` is None when the store has no row; ``last_seen_age`` is None when no heartbeat ever came. ``state_age`` counts from the
     last change of state. ``deaths`` counts how often in a row a pod of this name died young, ``death_age`` since the last time.
     ``schedulable`` is False while its pod waits for a node with room for it; ``failing`` says, in the cluster's word, why its
-    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun.
+    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun. ``moved`` is where its pod stands, if
+    its row says otherwise.
     """
 
     browser_id: BrowserId
@@ -63,6 +72,7 @@ class Browser:
     schedulable: bool = True
     failing: str = ""
     node: Node = Node.STAYS
+    moved: Place | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

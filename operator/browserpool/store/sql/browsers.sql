@@ -60,6 +60,25 @@ update browsers b set
 where b.browser_id = %(browser_id)s and b.state <> 'gone'
 returning b.incarnation, b.fence, now() as now;
 
+-- name: locate
+-- Where its pod has come to stand, which nobody knew when it was registered.
+with chosen as (
+    select b.browser_id, place.zone, place.node
+    from browsers b
+    join unnest(%(browser_ids)s::text[], %(zones)s::text[], %(nodes)s::text[]) as place (browser_id, zone, node)
+        on place.browser_id = b.browser_id
+    where b.state <> 'gone' and (b.zone, b.node) is distinct from (place.zone, place.node)
+    order by b.browser_id
+    for update of b
+)
+update browsers b set
+    zone = chosen.zone,
+    node = chosen.node,
+    zone_shelf = shelf(b.pool, b.region, 'zone/' || chosen.zone),
+    node_shelf = shelf(b.pool, b.region, 'node/' || chosen.node)
+from chosen
+where b.browser_id = chosen.browser_id;
+
 -- name: drain
 -- A claimed browser is only marked: it drains when its session ends.
 with chosen as (

@@ -131,6 +131,14 @@ create table pools (
     updated_at timestamptz not null default now()
 );
 
+-- Written by: controller. Which region and zone each node of a cluster is of; empty: its labels do not say. Routers read it for
+-- requests that name a node and nothing else.
+create table nodes (
+    node text collate "C" primary key,
+    region text collate "C" not null,
+    zone text collate "C" not null
+);
+
 -- Written by: controller or `up`. Clients' bearer tokens, as SHA-256 only.
 create table tokens (
     token text collate "C" primary key,
