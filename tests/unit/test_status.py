@@ -1,5 +1,7 @@
 """What a pool's state is called."""
 
+import datetime
+
 import pytest
 
 from browserpool.controller import observe
@@ -8,6 +10,7 @@ from browserpool.local import nodes, show
 from browserpool.model.browsers import Browser
 from browserpool.model.names import BrowserId, Fence, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
+from browserpool.model.regions import RegionStatus
 from browserpool.model.states import BrowserState
 
 SHOP = PoolName("shop")
@@ -54,13 +57,25 @@ def pods(*ordinals, phase=seen.Pod.RUNNING, **values):
     return {BrowserId(f"shop-east-{n}"): observe.Pod(region=EAST, phase=phase, **values) for n in ordinals}
 
 
-def summary(rows, found, **spec):
+NOON = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+LATER = NOON + datetime.timedelta(minutes=5)
+IN_TIME = RegionStatus(region=EAST, lag=0.2, stale=False, writers=2)
+LATE = RegionStatus(region=EAST, lag=7.9, stale=True, writers=2)
+SILENT = RegionStatus(region=EAST, lag=0.0, stale=False, writers=0)
+
+
+def summary(rows, found, *, heard=(), **spec):
     world = seen.World(pool=SHOP, browsers=observe.joined(rows, found, pool=SHOP))
-    return status.summary(pool(**spec), world)
+    return status.summary(pool(**spec), world, heard=heard)
 
 
 def conditions(of):
-    return {condition.type: condition.status for condition in of.conditions}
+    shown = ("Ready", "Progressing", "Degraded")
+    return {condition.type: condition.status for condition in of.conditions if condition.type in shown}
+
+
+def condition(of, kind):
+    return next(one for one in of.conditions if one.type == kind)
 
 
 def test_rows_and_pods_are_joined_by_name():
@@ -115,6 +130,128 @@ def test_a_crash_loop_shows():
     found = summary([row(0)], pods(0) | pods(1, phase=seen.Pod.ABSENT, deaths=3, death_age=0.5), replicas=2)
     assert conditions(found)["Degraded"]
     assert found.regions[0].held == 1
+
+
+@pytest.mark.parametrize(
+    ("heard", "fresh", "reason"),
+    [
+        ((), None, "NothingHeard"),
+        ([SILENT], None, "NothingHeard"),
+        ([IN_TIME], True, "Fresh"),
+        ([LATE], False, "HeartbeatsLate"),
+    ],
+)
+def test_late_heartbeats_show(heard, fresh, reason):
+    found = condition(summary([row(0)], pods(0), heard=heard), "DatabaseFresh")
+    assert (found.status, found.reason) == (fresh, reason)
+
+
+EAST_AND_WEST = [{"name": "east", "backup": "west"}, {"name": "west"}]
+
+
+@pytest.mark.parametrize(
+    ("spillover", "ready", "heard", "spilling"),
+    [
+        ("WhenEmptyOrStale", 1, [IN_TIME], False),
+        ("WhenEmptyOrStale", 0, [IN_TIME], True),
+        ("WhenEmptyOrStale", 1, [LATE], True),
+        ("WhenEmpty", 1, [LATE], False),
+        ("WhenStale", 0, [IN_TIME], False),
+        ("Never", 0, [LATE], False),
+    ],
+)
+def test_a_region_that_its_backup_serves_shows(spillover, ready, heard, spilling):
+    found = summary(
+        [row(n) for n in range(ready)], pods(*range(ready)), heard=heard, spillover=spillover, regions=EAST_AND_WEST
+    )
+    assert condition(found, "SpilloverActive").status is spilling
+    assert [region.spilling for region in found.regions] == [spilling, False]
+
+
+def test_a_region_without_a_backup_never_spills():
+    assert condition(summary([], {}, heard=[LATE]), "SpilloverActive").status is False
+
+
+# ---------------------------------------------------------------- the object's status
+def test_the_status_as_the_object_bears_it():
+    rows = [row(0), row(1, BrowserState.CLAIMED), row(2, BrowserState.STARTING)]
+    found = status.manifest(
+        summary(rows, pods(0, 1, 2), heard=[IN_TIME], replicas=2, maxReplicas=4), previous_conditions=(), now=NOON
+    )
+    shown = [(one["type"], one["status"], one["reason"]) for one in found.pop("conditions")]
+    assert found == {
+        "observedGeneration": 7,
+        "replicas": 3,
+        "desiredReplicas": 2,
+        "readyReplicas": 1,
+        "claimedReplicas": 1,
+        "updatedReplicas": 3,
+        "selector": "browserpool.dev/pool=shop",
+        "regions": [
+            {
+                "name": "east",
+                "desired": 2,
+                "maxReplicas": 4,
+                "replicas": 3,
+                "ready": 1,
+                "claimed": 1,
+                "starting": 1,
+                "recycling": 0,
+                "draining": 0,
+                "updated": 3,
+                "held": 0,
+                "unschedulable": 0,
+                "failing": 0,
+                "stale": False,
+                "lagSeconds": 0,
+            }
+        ],
+    }
+    assert shown == [
+        ("Ready", "False", "TooFewReady"),
+        ("Progressing", "True", "Reconciling"),
+        ("Degraded", "False", "AsExpected"),
+        ("DatabaseFresh", "True", "Fresh"),
+        ("SpilloverActive", "False", "OwnRegionServes"),
+    ]
+
+
+def test_a_condition_is_whole():
+    found = status.manifest(summary([row(0)], pods(0)), previous_conditions=(), now=NOON)
+    assert found["conditions"][0] == {
+        "type": "Ready",
+        "status": "True",
+        "observedGeneration": 7,
+        "lastTransitionTime": "2026-03-01T12:00:00Z",
+        "reason": "AllReady",
+        "message": "Every region keeps its number ready.",
+    }
+
+
+def test_nothing_to_write_when_nothing_changed():
+    found = summary([row(0)], pods(0), heard=[IN_TIME])
+    first = status.manifest(found, previous_conditions=(), now=NOON)
+    assert status.manifest(found, previous_conditions=first["conditions"], now=LATER) == first
+
+
+def test_only_a_change_of_status_moves_the_time():
+    whole = status.manifest(summary([row(0)], pods(0)), previous_conditions=(), now=NOON)
+    short = status.manifest(summary([], {}), previous_conditions=whole["conditions"], now=LATER)
+    moved = {one["type"]: one["lastTransitionTime"] for one in short["conditions"]}
+    assert moved["Ready"] == "2026-03-01T12:05:00Z"
+    assert moved["Degraded"] == "2026-03-01T12:00:00Z"
+
+
+def test_a_condition_that_somebody_else_wrote_stays():
+    foreign = {
+        "type": "Paused",
+        "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "reason": "r",
+        "message": "",
+    }
+    found = status.manifest(summary([row(0)], pods(0)), previous_conditions=[foreign], now=NOON)
+    assert found["conditions"][-1] == foreign
 
 
 def test_nodes_and_zones_are_dealt_out_in_turn():

@@ -1,11 +1,17 @@
-"""What a pool's state is called: counts, and conditions in Kubernetes' form."""
+"""What a pool's state is called: counts and conditions, as values and as ``status`` of the object."""
 
 import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from browserpool.controller.desired import plan, seen, template
+from browserpool.model import regions as model_regions
 from browserpool.model.names import RegionName
-from browserpool.model.pool import BrowserPool, Region
+from browserpool.model.pool import BrowserPool, PoolSpec, Region
 from browserpool.model.states import BrowserState
+
+_SAID: Final = {True: "True", False: "False", None: "Unknown"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +19,8 @@ class RegionStatus:
     """Counts of one region.
 
     ``replicas`` are all pods, ``updated`` those of the present template, ``held`` names in backoff, ``unschedulable`` pods that wait
-    for a node, ``failing`` pods whose container does not run; ``failure`` is why, of one of them.
+    for a node, ``failing`` pods whose container does not run; ``failure`` is why, of one of them. ``lag`` is in seconds (see
+    ``model.regions``); None: nobody has written a heartbeat of it yet. ``spilling``: claims go to its backup at present.
     """
 
     name: RegionName
@@ -30,6 +37,9 @@ class RegionStatus:
     unschedulable: int = 0
     failing: int = 0
     failure: str = ""
+    lag: float | None = None
+    stale: bool = False
+    spilling: bool = False
 
     @property
     def whole(self) -> bool:
@@ -39,10 +49,10 @@ class RegionStatus:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One condition, as Kubernetes writes it."""
+    """One condition. ``status`` None: nobody knows."""
 
     type: str
-    status: bool
+    status: bool | None
     reason: str
     message: str
 
@@ -52,6 +62,7 @@ class PoolStatus:
     """``status`` of a BrowserPool."""
 
     replicas: int
+    desired_replicas: int
     ready_replicas: int
     claimed_replicas: int
     updated_replicas: int
@@ -66,26 +77,113 @@ class PoolStatus:
         return all(region.whole for region in self.regions)
 
 
-def summary(pool: BrowserPool, world: seen.World) -> PoolStatus:
-    """The pool's status, from the same values that the plan is made from."""
-    regions = tuple(_region(pool, region, world) for region in pool.spec.regions)
+def summary(pool: BrowserPool, world: seen.World, *, heard: Iterable[model_regions.RegionStatus] = ()) -> PoolStatus:
+    """The pool's status, from the same values that the plan is made from, and from how late heartbeats are."""
+    late = {one.region: one for one in heard if one.writers}
+    regions = tuple(
+        _region(pool, region, world, heard=late.get(RegionName(region.name))) for region in pool.spec.regions
+    )
     return PoolStatus(
         replicas=sum(region.replicas for region in regions),
+        desired_replicas=sum(region.wanted for region in regions),
         ready_replicas=sum(region.ready for region in regions),
         claimed_replicas=sum(region.claimed for region in regions),
         updated_replicas=sum(region.updated for region in regions),
         observed_generation=pool.metadata.generation,
         selector=f"browserpool.dev/pool={pool.name}",
         regions=regions,
-        conditions=(_ready(regions), _progressing(regions), _degraded(regions)),
+        conditions=(_ready(regions), _progressing(regions), _degraded(regions), _fresh(regions), _spilling(regions)),
     )
 
 
-def _region(pool: BrowserPool, region: Region, world: seen.World) -> RegionStatus:
+def manifest(
+    status: PoolStatus, *, previous_conditions: Sequence[Mapping[str, Any]], now: datetime.datetime
+) -> dict[str, Any]:
+    """``status`` as the object bears it.
+
+    ``previous_conditions`` are those the object has at present: one whose status is as before keeps its lastTransitionTime, and one of
+    a type that is not ours stays. So the answer equals what is there already unless something has changed.
+    """
+    return {
+        "observedGeneration": status.observed_generation,
+        "replicas": status.replicas,
+        "desiredReplicas": status.desired_replicas,
+        "readyReplicas": status.ready_replicas,
+        "claimedReplicas": status.claimed_replicas,
+        "updatedReplicas": status.updated_replicas,
+        "selector": status.selector,
+        "regions": [_region_object(region) for region in status.regions],
+        "conditions": conditions(
+            status.conditions, generation=status.observed_generation, previous=previous_conditions, now=now
+        ),
+    }
+
+
+def conditions(
+    current: Iterable[Condition], *, generation: int, previous: Sequence[Mapping[str, Any]], now: datetime.datetime
+) -> list[dict[str, Any]]:
+    """``current`` as an object's ``status.conditions``; ``now``, aware, dates those whose status was another or is new."""
+    before = {str(one["type"]): one for one in previous}
+    ours = {one.type: one for one in current}
+    return [
+        *(_condition(one, generation=generation, before=before.get(one.type), now=now) for one in ours.values()),
+        *(dict(one) for name, one in before.items() if name not in ours),
+    ]
+
+
+def _condition(
+    condition: Condition, *, generation: int, before: Mapping[str, Any] | None, now: datetime.datetime
+) -> dict[str, Any]:
+    said = _SAID[condition.status]
+    unmoved = before is not None and before["status"] == said
+    return {
+        "type": condition.type,
+        "status": said,
+        "observedGeneration": generation,
+        "lastTransitionTime": before["lastTransitionTime"] if before is not None and unmoved else timestamp(now),
+        "reason": condition.reason,
+        "message": condition.message,
+    }
+
+
+def timestamp(moment: datetime.datetime) -> str:
+    """``moment``, which is aware, as Kubernetes writes times."""
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _region_object(region: RegionStatus) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "name": region.name,
+        "desired": region.wanted,
+        "maxReplicas": region.most,
+        "replicas": region.replicas,
+        "ready": region.ready,
+        "claimed": region.claimed,
+        "starting": region.starting,
+        "recycling": region.recycling,
+        "draining": region.draining,
+        "updated": region.updated,
+        "held": region.held,
+        "unschedulable": region.unschedulable,
+        "failing": region.failing,
+        "stale": region.stale,
+    }
+    if region.lag is not None:
+        # Whole seconds: a healthy region's lag is then always 0, and does not make every status differ from the last.
+        made["lagSeconds"] = int(region.lag)
+    return made
+
+
+def _region(
+    pool: BrowserPool, region: Region, world: seen.World, *, heard: model_regions.RegionStatus | None
+) -> RegionStatus:
     name = RegionName(region.name)
     browsers = world.of(name)
     running = [b for b in browsers if b.pod.serves]
     current = template.hashed(pool.spec, region)
+
+    ready = sum(b.state is BrowserState.READY and b.healthy for b in running)
+    stale = heard is not None and heard.stale
 
     def count(state: BrowserState) -> int:
         return sum(b.state is state for b in running)
@@ -95,7 +193,7 @@ def _region(pool: BrowserPool, region: Region, world: seen.World) -> RegionStatu
         wanted=pool.spec.wanted(region),
         most=pool.spec.most(region),
         replicas=len(running),
-        ready=sum(b.state is BrowserState.READY and b.healthy for b in running),
+        ready=ready,
         claimed=count(BrowserState.CLAIMED),
         starting=count(BrowserState.STARTING),
         recycling=count(BrowserState.RECYCLING),
@@ -105,7 +203,16 @@ def _region(pool: BrowserPool, region: Region, world: seen.World) -> RegionStatu
         unschedulable=sum(not b.schedulable for b in running),
         failing=sum(bool(b.failing) for b in running),
         failure=next((b.failing for b in running if b.failing), ""),
+        lag=None if heard is None else heard.lag,
+        stale=stale,
+        spilling=_spills(pool.spec, region, empty=not ready, stale=stale),
     )
+
+
+def _spills(spec: PoolSpec, region: Region, *, empty: bool, stale: bool) -> bool:
+    if region.backup is None:
+        return False
+    return (empty and spec.spillover.when_empty) or (stale and spec.spillover.when_stale)
 
 
 def _ready(regions: tuple[RegionStatus, ...]) -> Condition:
@@ -135,3 +242,25 @@ def _degraded(regions: tuple[RegionStatus, ...]) -> Condition:
         message = f"{waiting} browsers find no node with room for them; they are held, not replaced."
         return Condition(type="Degraded", status=True, reason="Unschedulable", message=message)
     return Condition(type="Degraded", status=False, reason="AsExpected", message="No browser keeps dying.")
+
+
+def _fresh(regions: tuple[RegionStatus, ...]) -> Condition:
+    stale = [f"{r.name} by {r.lag or 0:.0f} s" for r in regions if r.stale]
+    if stale:
+        message = f"Heartbeats wait to be written: {', '.join(stale)}. The database or its network is slow."
+        return Condition(type="DatabaseFresh", status=False, reason="HeartbeatsLate", message=message)
+    if all(r.lag is None for r in regions):
+        message = "No router has written a heartbeat of this pool's regions yet."
+        return Condition(type="DatabaseFresh", status=None, reason="NothingHeard", message=message)
+    return Condition(type="DatabaseFresh", status=True, reason="Fresh", message="Heartbeats are written in time.")
+
+
+def _spilling(regions: tuple[RegionStatus, ...]) -> Condition:
+    spilling = [r.name for r in regions if r.spilling]
+    if spilling:
+        message = (
+            f"Claims of {', '.join(spilling)} go to the backup region: none is ready there, or its heartbeats are late."
+        )
+        return Condition(type="SpilloverActive", status=True, reason="BackupServes", message=message)
+    message = "Every region serves its own claims."
+    return Condition(type="SpilloverActive", status=False, reason="OwnRegionServes", message=message)
