@@ -1,6 +1,7 @@
 """The official ``cloudflare`` SDK by a change of address. It is called as its users call it, from threads: it blocks."""
 
 import asyncio
+import base64
 import io
 from collections.abc import Iterator
 
@@ -56,6 +57,29 @@ async def test_content(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Si
     )
     assert "made by script" in html
     assert [seen.headers["User-Agent"] for seen in web.requests("/made")] == ["tester/1"]
+
+
+READ = """<!doctype html><title>Read</title><h1>Read</h1><p>me <a href="/next">next</a></p>"""
+
+
+async def test_what_reads_a_page(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Site) -> None:
+    address, run = web.page("/read", READ), sdk.browser_rendering
+    markdown = await asyncio.to_thread(run.markdown.create, account_id=ACCOUNT, url=address)
+    assert markdown.endswith(f"# Read\n\nme [next]({web.url('/next')})\n")
+    assert await asyncio.to_thread(run.links.create, account_id=ACCOUNT, url=address) == [web.url("/next")]
+    answer = await asyncio.to_thread(
+        run.scrape.with_raw_response.create, account_id=ACCOUNT, url=address, elements=[{"selector": "h1"}]
+    )
+    # ``results`` is an array, although the SDK's type says object, so it is read as it came.
+    (scraped,) = (await asyncio.to_thread(answer.json))["result"]
+    assert (scraped["selector"], scraped["results"][0]["text"]) == ("h1", "Read")
+    tree = await asyncio.to_thread(run.accessibility_tree.create, account_id=ACCOUNT, url=address)
+    assert tree.accessibility_tree.name == "Read"
+    shot = await asyncio.to_thread(
+        run.snapshot.create, account_id=ACCOUNT, url=address, formats=["screenshot", "markdown", "accessibilityTree"]
+    )
+    assert (shot.content, shot.markdown, shot.accessibility_tree.role) == (None, markdown, "RootWebArea")
+    assert Image.open(io.BytesIO(base64.b64decode(shot.screenshot))).size == (1920, 1080)
 
 
 async def test_a_page_that_fails_is_asked_for_once(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Site) -> None:

@@ -198,6 +198,33 @@ def test_refused_pdf_options(options, said):
     assert said in refusal("pdf", **URL, pdfOptions=options)
 
 
+@pytest.mark.parametrize(
+    ("action", "body", "said"),
+    [
+        ("scrape", {}, "elements is required"),
+        ("scrape", {"elements": []}, "elements"),
+        ("scrape", {"elements": [{}]}, "elements[0].selector is required"),
+        ("scrape", {"elements": [{"selector": ""}]}, "elements[0].selector"),
+        ("scrape", {"elements": [{"selector": "p"}] * 201}, "elements"),
+        ("links", {"visibleLinksOnly": 1}, "visibleLinksOnly"),
+        ("accessibilityTree", {"root": ""}, "root"),
+        ("snapshot", {"formats": ["content"]}, "formats"),
+        ("snapshot", {"formats": ["content", "content"]}, "names a format twice"),
+        ("snapshot", {"formats": ["content", "pdf"]}, "formats[1]"),
+        ("markdown", {"elements": []}, "elements is not a known field"),
+    ],
+)
+def test_refused_by_what_reads_a_page(action, body, said):
+    assert said in refusal(action, **URL, **body)
+
+
+@pytest.mark.parametrize(
+    ("body", "only"), [({}, True), ({"root": "p"}, False), ({"root": "p", "interestingOnly": True}, True)]
+)
+def test_what_is_of_interest_depends_on_the_root(body, only):
+    assert parse("accessibilityTree", **URL, **body).only_interesting is only
+
+
 def test_several_problems_are_named_at_once():
     message = refusal(**URL, bestAttempt=1, userAgent=2, waitForTimeout="x")
     assert all(name in message for name in ("bestAttempt", "userAgent", "waitForTimeout"))
@@ -223,7 +250,7 @@ def test_a_body_over_the_limit():
 
 
 def test_an_unknown_action():
-    with pytest.raises(errors.NotFound, match="content, pdf, screenshot"):
+    with pytest.raises(errors.NotFound, match="content, links, markdown, pdf, scrape, screenshot, snapshot"):
         actions.parse("dance", b"{}")
 
 

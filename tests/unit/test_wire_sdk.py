@@ -7,14 +7,28 @@ import typing
 import orjson
 import pytest
 import typing_extensions
-from cloudflare.types.browser_rendering import content_create_params, pdf_create_params, screenshot_create_params
+from cloudflare.types.browser_rendering import (
+    accessibility_tree_create_params,
+    content_create_params,
+    link_create_params,
+    markdown_create_params,
+    pdf_create_params,
+    scrape_create_params,
+    screenshot_create_params,
+    snapshot_create_params,
+)
 
 from browserpool.model.wire import actions
 
 PARAMS = {
+    "accessibilityTree": accessibility_tree_create_params,
     "content": content_create_params,
+    "links": link_create_params,
+    "markdown": markdown_create_params,
     "pdf": pdf_create_params,
+    "scrape": scrape_create_params,
     "screenshot": screenshot_create_params,
+    "snapshot": snapshot_create_params,
 }
 # Not of the body: the account stands in the address.
 ELSEWHERE = {"account_id"}
@@ -97,6 +111,9 @@ def objects(typed_dict):
                 made["type"] = "jpeg"
             if "Tag" in typed_dict.__name__ and not {"url", "content"} & made.keys():
                 made["content"] = "x"
+            if any(each == "elements" for each, _, _ in known):
+                # Optional in the SDK's type; the service itself requires it.
+                made.setdefault("elements", [{"selector": "p"}])
             if typed_dict.__name__.endswith("Cookie"):
                 # Without one it belongs to the body's url, which html has not.
                 made.setdefault("domain", "example.com")

@@ -3,12 +3,17 @@
 What lives here: one module an action, from a page to an ``answer.Answer``; and below, the one way in. What must not enter: HTTP, sessions,
 tokens, waiting and loading.
 
-============== =============================================================
-``answer``     what goes back
-``screenshot`` picture of the window, the page, an element, a part
-``pdf``        the page, printed
-``content``    the document, serialised
-============== =============================================================
+================= =============================================================
+``answer``        what goes back
+``screenshot``    picture of the window, the page, an element, a part
+``pdf``           the page, printed
+``content``       the document, serialised
+``markdown``      the document as Markdown
+``links``         where its links lead
+``scrape``        the elements that selectors find
+``accessibility`` the accessibility tree; ``axtree`` (pure) builds it
+``snapshot``      several of these at once
+================= =============================================================
 """
 
 import asyncio
@@ -16,7 +21,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from browserpool.agent import browser as browsers
-from browserpool.agent.actions import answer, content, pdf, screenshot
+from browserpool.agent.actions import (
+    accessibility,
+    answer,
+    content,
+    links,
+    markdown,
+    pdf,
+    scrape,
+    screenshot,
+    snapshot,
+)
 from browserpool.agent.page import budget, life
 from browserpool.model import errors
 from browserpool.model.wire import actions, shared
@@ -24,12 +39,18 @@ from browserpool.model.wire import actions, shared
 Capture = Callable[[life.Page, Any], Awaitable[answer.Answer]]
 
 CAPTURES: Final[Mapping[str, Capture]] = {
+    "accessibilityTree": accessibility.capture,
     "content": content.capture,
+    "links": links.capture,
+    "markdown": markdown.capture,
     "pdf": pdf.capture,
+    "scrape": scrape.capture,
     "screenshot": screenshot.capture,
+    "snapshot": snapshot.capture,
 }
 """By the same names as ``wire.actions.ACTIONS``."""
-_WANT_STATUS: Final = frozenset({"content"})
+_BARE: Final = frozenset({"pdf", "screenshot"})
+"""What goes back without an envelope, and so without the page's status."""
 
 
 async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answer.Answer:
@@ -43,7 +64,7 @@ async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answe
     """
     action = actions.parse(name, body)
     time = budget.Budget(seconds=(action.action_timeout or shared.MAX_ACTION_MS) / 1000)
-    wants_status = name in _WANT_STATUS
+    wants_status = name not in _BARE
     try:
         async with (
             asyncio.timeout(time.left),

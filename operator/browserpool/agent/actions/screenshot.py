@@ -31,11 +31,22 @@ async def capture(page: life.Page, action: screenshot.Screenshot) -> answer.Answ
     options = action.screenshot_options
     if action.scroll_page:
         await _scroll(page)
+    return _answer(await take(page, options, viewport=action.viewport, selector=action.selector), options)
+
+
+async def take(
+    page: life.Page,
+    options: screenshot.ScreenshotOptions,
+    *,
+    viewport: shared.Viewport,
+    selector: str | None = None,
+) -> str:
+    """The picture, as base64."""
     if options.omit_background:
         await page.call("Emulation.setDefaultBackgroundColorOverride", _TRANSPARENT)
-    clip = await _clip(page, action)
+    clip = await _clip(page, options, viewport=viewport, selector=selector)
     taken = await page.call("Page.captureScreenshot", parameters(options, clip=clip))
-    return _answer(taken["data"], options)
+    return str(taken["data"])
 
 
 def parameters(options: screenshot.ScreenshotOptions, *, clip: dict[str, float] | None) -> driver.Params:
@@ -61,20 +72,21 @@ def _answer(data: str, options: screenshot.ScreenshotOptions) -> answer.Answer:
     return answer.Answer(content_type=f"image/{options.type}", body=base64.b64decode(data))
 
 
-async def _clip(page: life.Page, action: screenshot.Screenshot) -> dict[str, float] | None:
-    options = action.screenshot_options
+async def _clip(
+    page: life.Page, options: screenshot.ScreenshotOptions, *, viewport: shared.Viewport, selector: str | None
+) -> dict[str, float] | None:
     if options.clip is not None:
         return options.clip.model_dump()
-    if action.selector is not None:
-        return await _element(page, action.selector)
+    if selector is not None:
+        return await _element(page, selector)
     if not options.full_page:
         return None
     metrics = await page.call("Page.getLayoutMetrics")
     size = metrics["cssContentSize"]
     width, height = math.ceil(size["width"]), math.ceil(size["height"])
-    _check_size(width, height, action.viewport)
+    _check_size(width, height, viewport)
     if options.capture_beyond_viewport is False:
-        await _widen(page, action.viewport, width=width, height=height)
+        await _widen(page, viewport, width=width, height=height)
         return None
     return {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
 

@@ -11,6 +11,8 @@ caller an afternoon.
 ``actions``    ``ACTIONS``: which actions there are; ``parse``: bytes to a checked body
 ``shared``     the body that all quick actions share
 ``screenshot`` ``screenshotOptions``, ``selector``, ``scrollPage``
+``snapshot``   several views of one page
+``reading``    what reads a page: content, markdown, links, scrape, accessibilityTree
 ``pdf``        ``pdfOptions``, paper sizes, lengths with units
 ``scalars``    the base of the models; milliseconds, lengths, addresses, numbers that JSON may hold
 ``patterns``   regular expressions, bare or ``/…/flags``, as matchers of bounded cost

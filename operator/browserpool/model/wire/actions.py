@@ -7,20 +7,21 @@ import orjson
 import pydantic
 
 from browserpool.model import errors
-from browserpool.model.wire import complaints, pdf, screenshot, shared
+from browserpool.model.wire import complaints, pdf, reading, screenshot, shared, snapshot
 
 MAX_BODY: Final = 50 * 1024 * 1024
 """Bytes."""
 
 
-class Content(shared.QuickAction):
-    """The body of ``POST /content``: the shared one."""
-
-
 ACTIONS: Final[Mapping[str, type[shared.QuickAction]]] = {
-    "content": Content,
+    "accessibilityTree": reading.AccessibilityTree,
+    "content": reading.Content,
+    "links": reading.Links,
+    "markdown": reading.Markdown,
     "pdf": pdf.Pdf,
+    "scrape": reading.Scrape,
     "screenshot": screenshot.Screenshot,
+    "snapshot": snapshot.Snapshot,
 }
 """By the last part of the address."""
 
