@@ -16,6 +16,17 @@ def manifest(**spec):
     }
 
 
+def test_the_names_of_browsers_fit_a_host_name():
+    def read(pool_name, region):
+        return pool.BrowserPool.model_validate(
+            {"metadata": {"name": pool_name}, "spec": {"regions": [{"name": region}]}}
+        )
+
+    assert len(f"{read('p' * 40, 'r' * 15).name}-{'r' * 15}-499999") == 63
+    with pytest.raises(pydantic.ValidationError, match="may have 55 characters together"):
+        read("p" * 40, "r" * 16)
+
+
 def test_an_empty_spec_has_the_documented_defaults():
     spec = pool.BrowserPool.model_validate(manifest()).spec
     assert spec.replicas == 1

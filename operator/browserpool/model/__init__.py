@@ -7,6 +7,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``names``          the identifiers, and the browser's name as a function of pool, region and ordinal
 ``states``         the browser's states and their legal transitions
 ``pool``           the ``BrowserPool`` manifest
+``session_object`` the ``BrowserSession`` manifest
 ``quantities``     durations and shares as manifests write them
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons
 ``browsers``       a browser as the store has it, its registration, where it stands

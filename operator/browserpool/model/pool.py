@@ -19,6 +19,9 @@ from browserpool.model.quantities import Duration, IntOrPercent
 API_VERSION: Final = "browserpool.dev/v1alpha1"
 KIND: Final = "BrowserPool"
 
+NAMES_MOST: Final = 55
+"""Characters of a pool's name and a region's together. A browser's name adds two hyphens and six digits, and is a host name."""
+
 Label = Annotated[str, Field(pattern=rf"^{names.LABEL_PATTERN}$")]
 
 
@@ -33,7 +36,7 @@ def _network(value: str) -> str:
     return value
 
 
-Cidr = Annotated[str, pydantic.AfterValidator(_network)]
+Cidr = Annotated[str, Field(max_length=64), pydantic.AfterValidator(_network)]
 
 
 class Recycle(enum.StrEnum):
@@ -76,7 +79,7 @@ class Spillover(enum.StrEnum):
 
 
 class Region(_Part):
-    """One region of a pool; ``None`` means the pool's own value."""
+    """One region of a pool; what is left out is as the pool says."""
 
     name: Label = Field(
         description="The region's name; where nodeSelector is empty, the nodes' topology label as well."
@@ -187,7 +190,7 @@ class Egress(_Part):
 
 
 class PoolSpec(_Part):
-    """``spec`` of a BrowserPool."""
+    """What the pool is to be."""
 
     replicas: int = Field(default=1, ge=0, le=500_000, description="Warm browsers to keep ready in each region.")
     max_replicas: int | None = Field(
@@ -273,6 +276,16 @@ class BrowserPool(_Part):
     metadata: Metadata
     spec: PoolSpec = PoolSpec()
     status: dict[str, Any] = Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        for region in self.spec.regions:
+            if len(self.metadata.name) + len(region.name) > NAMES_MOST:
+                raise ValueError(
+                    f"regions: {region.name} is too long for pool {self.metadata.name}: the two names may have {NAMES_MOST} "
+                    "characters together, since browsers are named pool-region-number, in 63"
+                )
+        return self
 
     @property
     def name(self) -> PoolName:

@@ -33,7 +33,7 @@ Duration = Annotated[
     pydantic.Field(ge=0),
     pydantic.PlainSerializer(format_duration, return_type=str, when_used="json"),
     pydantic.WithJsonSchema(
-        {"x-kubernetes-int-or-string": True, "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "maxLength": 32}
+        {"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "maxLength": 32}
     ),
 ]
 """Seconds; written in manifests as ``"60s"``, ``"5m"``, ``"1h30m"``."""
