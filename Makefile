@@ -63,6 +63,10 @@ format: $(VENV)/.dev ## bring the code into its form
 bench: $(VENV)/.dev chromium ## measure; figures go to .browserpool/bench.json
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
+.PHONY: crds
+crds: $(VENV)/.dev ## write the CustomResourceDefinitions from the models
+	@$(BIN)/python -m browserpool.controller.crds crds charts/browserpool/files/crds
+
 .PHONY: pin
 pin: $(VENV)/.dev ## write the versions that are installed to constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt

@@ -8,5 +8,7 @@ Kubernetes itself will stand behind one thin client here; ``local`` brings proce
 ``desired``     pure: which browsers to make, drain, delete, forget, adopt
 ``observe``     the store's rows joined with the pods, as values
 ``apply``       carries actions out: rows in the store, pods through ``Hands``
+``crds``        the CustomResourceDefinitions, made from the models
+``crds_texts``  what they say beyond the models: rules, statuses, printer columns
 =============== ======================================================================================
 """

@@ -1,0 +1,237 @@
+"""What the CRDs say that the models do not: rules in CEL, statuses, printer columns. Data only."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from browserpool.model import pool
+
+Schema = dict[str, Any]
+
+
+def _rule(rule: str, message: str, *, said: str = "", field: str = "") -> Schema:
+    """``said`` is CEL for a message with the values in it; ``message`` is for where that fails. ``field`` is what is to be mended."""
+    more = {"messageExpression": said} if said else {}
+    return {"rule": rule, "message": message} | more | ({"fieldPath": field} if field else {})
+
+
+def _text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "description": description, **more}
+
+
+def _moment(description: str) -> Schema:
+    return _text(description, format="date-time")
+
+
+def _count(description: str) -> Schema:
+    return {"type": "integer", "format": "int64", "minimum": 0, "description": description}
+
+
+def _list(description: str, items: Schema, *, key: str) -> Schema:
+    return {
+        "type": "array",
+        "description": description,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": [key],
+        "items": items,
+    }
+
+
+def _object(description: str, properties: Schema, *, required: tuple[str, ...] = ()) -> Schema:
+    made: Schema = {"type": "object", "description": description, "properties": properties}
+    return made | ({"required": list(required)} if required else {})
+
+
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> Schema:
+    return {"name": name, "type": kind, "jsonPath": path} | ({"priority": 1} if wide else {})
+
+
+def _labels(description: str) -> Schema:
+    return {"type": "object", "description": description, "additionalProperties": {"type": "string"}}
+
+
+TEMPLATE: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "metadata": _object(
+            "What the pods bear besides the labels and annotations of browserpool.",
+            {"labels": _labels("Labels of the pods."), "annotations": _labels("Annotations of the pods.")},
+        ),
+        # The shape of a pod's spec is Kubernetes' own and grows with each release; the API server checks it when a pod is made.
+        "spec": {
+            "type": "object",
+            "description": "A pod's spec, or a part of one.",
+            "x-kubernetes-preserve-unknown-fields": True,
+        },
+    },
+}
+"""The schema of a pod template."""
+
+_NAME = "self.metadata.name"
+_WANTED = "(has(r.replicas) ? r.replicas : self.replicas)"
+_MOST = f"(has(r.maxReplicas) ? r.maxReplicas : has(self.maxReplicas) ? self.maxReplicas : {_WANTED})"
+_ZERO = "(type(self.{0}) == int ? self.{0} == 0 : self.{0} == '0%')"
+_UNKNOWN_BACKUP = "(has(r.backup) && !self.regions.exists(o, o.name == r.backup))"
+_NETWORK = _rule("isCIDR(self) || isIP(self)", "must be a network such as 10.0.0.0/8 or fd00::/8, or an address")
+_FIXED = ("poolRef", "region", "nodeName", "tokenName", "keepAlive", "ttl")
+
+
+def _named(which: str) -> str:
+    """CEL: the names of the regions of which ``which`` is true of ``r``, as one text."""
+    return f"self.regions.filter(r, {which}).map(r, r.name).join(', ')"
+
+
+POOL_ROOT_RULES: Final[tuple[Schema, ...]] = (
+    _rule(
+        f"{_NAME}.matches('^[a-z0-9]([-a-z0-9]{{0,38}}[a-z0-9])?$')",
+        "a pool's name has at most 40 characters, of a-z, 0-9 and - (no dots): browsers are named pool-region-number, and a pod's "
+        "name becomes a host name",
+    ),
+    _rule(
+        f"self.spec.regions.all(r, size({_NAME}) + size(r.name) <= {pool.NAMES_MOST})",
+        f"the pool's name and a region's name may have {pool.NAMES_MOST} characters together: browsers are named "
+        "pool-region-number, in 63",
+    ),
+)
+POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
+    "": (
+        _rule(
+            f"!self.regions.exists(r, {_UNKNOWN_BACKUP})",
+            "a region's backup must be a region of this pool",
+            said=f"'the backup of {{}} is not a region of this pool; its regions are {{}}'.replace('{{}}', "
+            f"{_named(_UNKNOWN_BACKUP)}, 1).replace('{{}}', self.regions.map(r, r.name).join(', '), 1)",
+            field=".regions",
+        ),
+        _rule(
+            f"self.regions.all(r, {_MOST} >= {_WANTED})",
+            "maxReplicas is below replicas",
+            said=f"'maxReplicas is below replicas in ' + {_named(f'{_MOST} < {_WANTED}')}",
+            field=".regions",
+        ),
+    ),
+    "regions.[]": (
+        _rule(
+            "!has(self.backup) || self.backup != self.name",
+            "a region cannot be its own backup; name another region or leave backup out",
+            field=".backup",
+        ),
+    ),
+    "updateStrategy": (
+        _rule(
+            f"self.type != 'RollingUpdate' || !{_ZERO.format('maxUnavailable')} || !{_ZERO.format('maxSurge')}",
+            "maxUnavailable and maxSurge cannot both be 0; nothing could be replaced",
+        ),
+    ),
+    "egress.allow.[]": (_NETWORK,),
+    "egress.deny.[]": (_NETWORK,),
+}
+"""The rules of a pool's spec, by where they stand; ``[]`` is a list's items."""
+SESSION_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
+    "": (
+        _rule(
+            " && ".join(f"self.?{name} == oldSelf.?{name}" for name in _FIXED),
+            "a session's spec cannot be changed, but for ttlSecondsAfterFinished; delete the session and make another",
+        ),
+    ),
+}
+
+_CONDITIONS: Final[Schema] = _list(
+    "What is so at present, and since when.",
+    _object(
+        "One thing that is so, or is not.",
+        {
+            "type": _text("What.", maxLength=316, minLength=1),
+            "status": _text("Whether it is so.", enum=["True", "False", "Unknown"]),
+            "observedGeneration": _count("The generation of the spec that this was said of."),
+            "lastTransitionTime": _moment("When status last changed."),
+            "reason": _text("Why, in one word.", maxLength=1024, minLength=1),
+            "message": _text("Why, for people.", maxLength=32768),
+        },
+        required=("type", "status", "lastTransitionTime", "reason", "message"),
+    ),
+    key="type",
+)
+_REGION: Final[Schema] = _object(
+    "The browsers of one region.",
+    {
+        "name": _text("The region."),
+        "desired": _count("Browsers to keep ready."),
+        "maxReplicas": _count("Browsers that may exist."),
+        "replicas": _count("Browsers that exist."),
+        "ready": _count("Free to be claimed."),
+        "claimed": _count("Held by a session."),
+        "starting": _count("Not ready for the first time yet."),
+        "recycling": _count("Between two sessions."),
+        "draining": _count("Never to be claimed again."),
+        "updated": _count("Made from the present template."),
+        "held": _count("Names that wait before they get another pod, because their pods died young."),
+        "unschedulable": _count("Pods that no node has room for."),
+        "failing": _count("Pods whose container does not run."),
+        "stale": {
+            "type": "boolean",
+            "description": "Heartbeats are too late to be trusted; spillover says what follows.",
+        },
+        "lagSeconds": _count("Age of the oldest heartbeat that waits to be written."),
+    },
+    required=("name",),
+)
+POOL_STATUS: Final[Schema] = _object(
+    "What the controller saw last.",
+    {
+        "observedGeneration": _count("The generation of the spec that this status speaks of."),
+        "replicas": _count("Browsers that exist, in all regions."),
+        "desiredReplicas": _count("Browsers to keep ready, in all regions."),
+        "readyReplicas": _count("Browsers that are free to be claimed."),
+        "claimedReplicas": _count("Browsers that a session holds."),
+        "updatedReplicas": _count("Browsers made from the present template."),
+        "selector": _text("The label selector of the pool's pods, for the scale subresource."),
+        "regions": _list("The same by region.", _REGION, key="name"),
+        "conditions": _CONDITIONS,
+    },
+)
+SESSION_STATUS: Final[Schema] = _object(
+    "The session as the controller saw it last.",
+    {
+        "observedGeneration": _count("The generation of the spec that this status speaks of."),
+        "sessionId": _text("The session's id in the HTTP API."),
+        "webSocketDebuggerUrl": _text("Where CDP clients connect, with the bearer token that spec.tokenName names."),
+        "podName": _text("The browser."),
+        "nodeName": _text("The browser's node."),
+        "zone": _text("The browser's zone."),
+        "region": _text("The browser's region."),
+        "spilled": {"type": "boolean", "description": "The browser is of the backup region."},
+        "startedAt": _moment("When the browser was claimed."),
+        "expiresAt": _moment("When the session ends at the latest; left out where nothing but its keeper ends it."),
+        "finishedAt": _moment("When the session was seen to be over."),
+        "conditions": _CONDITIONS,
+    },
+)
+
+
+def _of(condition: str, part: str) -> str:
+    return f".status.conditions[?(@.type=='{condition}')].{part}"
+
+
+POOL_COLUMNS: Final[tuple[Schema, ...]] = (
+    _column("Desired", ".status.desiredReplicas", "integer"),
+    _column("Ready", ".status.readyReplicas", "integer"),
+    _column("Claimed", ".status.claimedReplicas", "integer"),
+    _column("Pods", ".status.replicas", "integer", wide=True),
+    _column("Updated", ".status.updatedReplicas", "integer", wide=True),
+    _column("Whole", _of("Ready", "status"), wide=True),
+    _column("Degraded", _of("Degraded", "reason"), wide=True),
+    _column("Fresh", _of("DatabaseFresh", "status"), wide=True),
+    _column("Spilling", _of("SpilloverActive", "status"), wide=True),
+    _column("Age", ".metadata.creationTimestamp", "date"),
+)
+SESSION_COLUMNS: Final[tuple[Schema, ...]] = (
+    _column("Pool", ".spec.poolRef.name"),
+    _column("Ready", _of("Ready", "status")),
+    _column("Reason", _of("Ready", "reason")),
+    _column("Pod", ".status.podName"),
+    _column("Region", ".status.region", wide=True),
+    _column("Node", ".status.nodeName", wide=True),
+    _column("Spilled", ".status.spilled", "boolean", wide=True),
+    _column("Expires", ".status.expiresAt", wide=True),
+    _column("URL", ".status.webSocketDebuggerUrl", wide=True),
+    _column("Age", ".metadata.creationTimestamp", "date"),
+)
