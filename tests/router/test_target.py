@@ -5,7 +5,7 @@ from typing import Any
 import multidict
 import pytest
 
-from browserpool.model import claims, errors, pool
+from browserpool.model import claims, errors, nodes, pool
 from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, SessionId, TokenName, ZoneName
 from browserpool.router import target
 
@@ -20,6 +20,10 @@ PLAIN = pool.PoolSpec()
 POOLS = {PoolName("alpha"): SPEC, PoolName("beta"): PLAIN}
 ANY = target.Grant(token=TokenName("any"))
 BETA = target.Grant(token=TokenName("b"), pools=frozenset({PoolName("beta")}))
+NODES = {
+    NodeName(name): nodes.Node(name=NodeName(name), region=RegionName(region), zone=ZoneName(zone))
+    for name, region, zone in (("n1", "eu", "eu-1"), ("n2", "us", "us-2"), ("bare", "", ""), ("moon", "moon", "m-1"))
+}
 HOME = target.Home(region=RegionName("eu"), zone=ZoneName("eu-1"), node=NodeName("n1"))
 
 
@@ -34,7 +38,7 @@ def resolve(
         wished,
         pools=POOLS,
         grant=grant,
-        home=home,
+        home=target.standing(wished.node, home=home, nodes=NODES),
         kind=kind,
         session_id=SessionId("s"),
         holder=HolderId("h"),
@@ -109,6 +113,29 @@ def test_a_pool_that_is_not_in_the_routers_region_is_served_from_its_first() -> 
 def test_the_requests_own_wishes_win() -> None:
     request = resolve(target.Wishes(pool=PoolName("alpha"), zone=ZoneName("z9"), node=NodeName("n9")))
     assert (request.zone, request.node) == ("z9", "n9")
+
+
+STANDINGS: list[tuple[dict[str, Any], tuple[str | None, ...]]] = [
+    # A node brings its region and zone.
+    ({"node": "n2"}, ("us", "us-2", "n2")),
+    # What the request says itself wins.
+    ({"node": "n2", "zone": "z9"}, ("us", "z9", "n2")),
+    # In another region than the node's there is no use in looking there, nor in its zone.
+    ({"node": "n2", "region": "eu"}, ("eu", None, None)),
+    # A node in a region that the pool is not in: the pool's first region.
+    ({"node": "moon"}, ("eu", None, None)),
+    # A cluster whose nodes bear no labels: the router's own region.
+    ({"node": "bare"}, ("eu", None, "bare")),
+    # A node that nobody knows may stand anywhere.
+    ({"node": "n9"}, ("eu", "eu-1", "n9")),
+    ({"node": "n9", "region": "us"}, ("us", None, "n9")),
+]
+
+
+@pytest.mark.parametrize(("wished", "expected"), STANDINGS)
+def test_a_request_that_names_a_node_comes_from_there(wished: dict[str, Any], expected: tuple[str | None, ...]) -> None:
+    request = resolve(target.Wishes(pool=PoolName("alpha"), **wished))
+    assert (request.region, request.zone, request.node) == expected
 
 
 def test_a_region_that_the_pool_does_not_have_is_refused_by_name() -> None:

@@ -12,7 +12,8 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``services``   what a handler is given
 ``door``       who asks: bearer tokens, agent tokens
 ``chromedoor`` a port on loopback without a token, as Chrome's own is
-``catalog``    pools and tokens, cached
+``catalog``    pools, tokens and nodes, cached
+``place``      where this router stands
 ``quotas``     a token's rate and concurrency (pure core)
 ``target``     what to claim for a request (pure)
 ``line``       who is next (pure)

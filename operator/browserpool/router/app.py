@@ -12,7 +12,7 @@ from aiohttp import web
 from browserpool.lib import chance, clock, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import claims, errors, tokens
-from browserpool.model.names import HolderId, NodeName, RegionName, ZoneName
+from browserpool.model.names import HolderId
 from browserpool.router import (
     agents,
     answers,
@@ -21,14 +21,14 @@ from browserpool.router import (
     claiming,
     dbclock,
     door,
+    place,
     quotas,
     routes,
     services,
     settings,
     status,
-    target,
 )
-from browserpool.store import browsers, connect, heartbeats, leases, regions
+from browserpool.store import browsers, connect, heartbeats, leases
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
     """
     async with contextlib.AsyncExitStack() as stack:
         parts = await _parts(config, stack)
-        await regions.ensure(parts.db, _regions(config))
         await parts.catalog.reload()
+        await parts.place.settle()
         stack.push_async_callback(functools.partial(_stop_all, _start_loops(parts)))
         ops_address = None
         if config.ops_port is not None:
@@ -67,7 +67,7 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
             )
         main = application(parts, routes.ROUTES)
         address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
-        log.info("router serves", extra={"address": str(address), "region": config.region, "holder": parts.holder})
+        log.info("router serves", extra={"address": str(address), "holder": parts.holder})
         try:
             yield Running(services=parts, address=address, ops_address=ops_address)
         finally:
@@ -80,7 +80,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
     batch = heartbeats.BatchSettings(
         max_batch_size=config.max_batch_size, max_batch_timeout=config.max_batch_timeout, max_retries=config.max_retries
     )
-    writer = heartbeats.BatchWriter(db, batch, regions=_regions(config), writer=holder)
+    writer = heartbeats.BatchWriter(db, batch, writer=holder)
     await stack.enter_async_context(writer)
     database_clock = dbclock.DatabaseClock()
     client = agents.Agents(
@@ -92,17 +92,14 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
     await stack.enter_async_context(client)
     background = await stack.enter_async_context(tasks.Background(grace=config.end_timeout))
     used = quotas.Quotas()
+    book = catalog.Catalog(db)
     return services.Services(
         settings=config,
         holder=holder,
-        home=target.Home(
-            region=RegionName(config.region),
-            zone=ZoneName(config.zone) if config.zone else None,
-            node=NodeName(config.node) if config.node else None,
-        ),
+        place=place.Place(config, catalog_=book, db=db, writer=writer),
         db=db,
         database_clock=database_clock,
-        catalog=catalog.Catalog(db),
+        catalog=book,
         quotas=used,
         agents=client,
         claiming=claiming.Claiming(
@@ -123,10 +120,6 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         heartbeats=writer,
         background=background,
     )
-
-
-def _regions(config: settings.RouterSettings) -> list[RegionName]:
-    return [RegionName(name) for name in config.regions or (config.region,)]
 
 
 # ---------------------------------------------------------------- requests
@@ -188,8 +181,12 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
     async def sweep() -> None:
         await browsers.sweep(parts.db)
 
+    async def read() -> None:
+        await parts.catalog.reload()
+        await parts.place.settle()
+
     loops = (
-        (parts.catalog.reload, config.catalog_reload, "read pools and tokens"),
+        (read, config.catalog_reload, "read pools, tokens and nodes"),
         (holding.renew, config.renew_interval, "renew leases"),
         (holding.expire, config.expire_interval, "expire leases"),
         (sweep, config.freshness / 3, "sweep unwell browsers"),

@@ -1,4 +1,4 @@
-"""Pools and tokens as the store has them, kept in memory and read again every second or so.
+"""Pools, tokens and nodes as the store has them, kept in memory and read again every second or so; nodes, which change seldom, every ten.
 
 While the store is away the last reading serves on. What is not found is looked up once more before it is refused, so that a token
 or a pool that was made this second works; not more often than ``HURRY``, so that guesses cost the store nothing.
@@ -11,14 +11,17 @@ from collections.abc import Mapping
 
 from browserpool.lib import clock
 from browserpool.model import credentials, errors, pool
+from browserpool.model import nodes as model_nodes
 from browserpool.model import tokens as model
-from browserpool.model.names import PoolName
-from browserpool.store import connect, pools, tokens
+from browserpool.model.names import NodeName, PoolName
+from browserpool.store import connect, nodes, pools, tokens
 
 log = logging.getLogger(__name__)
 
 HURRY = 0.25
 """Seconds between two readings that a miss asks for."""
+NODES_EVERY = 10.0
+"""Seconds between two readings of the nodes: a cluster has thousands, and as many routers. At first, until there are any, each time."""
 
 
 class Catalog:
@@ -29,6 +32,8 @@ class Catalog:
         self._now = now
         self._pools: dict[PoolName, pool.PoolSpec] = {}
         self._tokens: dict[bytes, model.Token] = {}
+        self._nodes: dict[NodeName, model_nodes.Node] = {}
+        self._nodes_at = -math.inf
         self._tried_at = -math.inf
         self._reading = asyncio.Lock()
         self.loaded = False
@@ -39,8 +44,13 @@ class Catalog:
         """Every pool's spec."""
         return self._pools
 
+    @property
+    def nodes(self) -> Mapping[NodeName, model_nodes.Node]:
+        """The cluster's nodes; empty where there is no cluster."""
+        return self._nodes
+
     async def reload(self) -> None:
-        """Read both tables.
+        """Read the tables.
 
         Raises:
             errors.Unavailable: the store is away; the last reading stays.
@@ -55,6 +65,19 @@ class Catalog:
         self._pools = {one.name: one.spec for one in found_pools}
         self._tokens = {one.hash: one for one in found_tokens}
         self.loaded = True
+        if not self._nodes or self._now() - self._nodes_at >= NODES_EVERY:
+            self._nodes = {one.name: one for one in await nodes.listing(self._db)}
+            self._nodes_at = self._now()
+
+    async def reload_nodes(self) -> None:
+        """Read the nodes now: one is missing that must be there.
+
+        Raises:
+            errors.Unavailable: the store is away; the last reading stays.
+        """
+        async with self._reading:
+            self._nodes_at = -math.inf
+            await self._read()
 
     async def token(self, bearer: str) -> model.Token:
         """Whose bearer token it is.

@@ -9,7 +9,7 @@ from aiohttp import web
 from browserpool.lib import chance, tasks
 from browserpool.model import claims, errors, tokens
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
-from browserpool.router import agents, catalog, claiming, dbclock, quotas, settings, target
+from browserpool.router import agents, catalog, claiming, dbclock, place, quotas, settings, target
 from browserpool.store import connect, heartbeats
 
 
@@ -19,7 +19,7 @@ class Services:
 
     settings: settings.RouterSettings
     holder: HolderId
-    home: target.Home
+    place: place.Place
     db: connect.Database
     database_clock: dbclock.DatabaseClock
     catalog: catalog.Catalog
@@ -51,11 +51,12 @@ class Call:
 
     def _target(self, kind: claims.SessionKind) -> target.Target:
         services = self.services
+        wishes = target.wishes(query=self.request.query, headers=self.request.headers)
         return target.resolve(
-            target.wishes(query=self.request.query, headers=self.request.headers),
+            wishes,
             pools=services.catalog.pools,
             grant=target.Grant(token=self.token.name, pools=self.token.pools),
-            home=services.home,
+            home=target.standing(wishes.node, home=services.place.home, nodes=services.catalog.nodes),
             kind=kind,
             session_id=SessionId(chance.unique_id()),
             holder=services.holder,

@@ -26,10 +26,15 @@ class RouterSettings(pydantic.BaseModel):
     signing_key: str = Field(
         min_length=16, description="the installation's key; browsers' own secrets are derived from it"
     )
-    region: str = Field(default="local", description="where this router stands; claims start here")
+    region: str | None = Field(
+        default=None,
+        description="where this router stands; claims start here; none: its node's, or local where it has no node",
+    )
     regions: tuple[str, ...] = Field(default=(), description="the regions whose lag it records; empty: its own")
-    zone: str | None = Field(default=None, description="wished for when a request names no zone")
-    node: str | None = Field(default=None, description="wished for when a request names no node")
+    zone: str | None = Field(default=None, description="wished for when a request names no zone; none: its node's")
+    node: str | None = Field(
+        default=None, description="the node that it stands on, wished for when a request names none"
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
@@ -96,7 +101,9 @@ class RouterSettings(pydantic.BaseModel):
             raise ValueError("chrome_port needs chrome_token: the bearer token whose owner comes in by that port")
         return self
 
-    @pydantic.field_validator("ops_port", "chrome_port", "public_url", "zone", "node", "holder", mode="before")
+    @pydantic.field_validator(
+        "ops_port", "chrome_port", "public_url", "region", "zone", "node", "holder", mode="before"
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

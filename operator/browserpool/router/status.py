@@ -27,6 +27,12 @@ async def readyz(call: services.Call) -> web.StreamResponse:
         raise errors.Unavailable("This router is stopping.", retry_after=1)
     if not call.services.catalog.loaded:
         raise errors.Unavailable("This router has not read its pools and tokens yet.", retry_after=1)
+    if call.services.place.patient:
+        raise errors.Unavailable(
+            f"This router does not know its region yet: node {call.services.settings.node} is not in the store, "
+            "where the controller writes it; set a region to do without.",
+            retry_after=1,
+        )
     return lib_web.json_response({"status": "ready"})
 
 
@@ -52,7 +58,9 @@ async def status(call: services.Call) -> web.StreamResponse:
             "router": {
                 "version": __version__,
                 "holder": call.services.holder,
-                "region": call.services.home.region,
+                "region": call.services.place.home.region,
+                "zone": call.services.place.home.zone,
+                "node": call.services.place.home.node,
                 "stopping": call.services.stopping.is_set(),
             },
             "pools": [_pool(call, one, alive) for one in found],

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from browserpool.model import claims, errors
+from browserpool.model import nodes as model
 from browserpool.model import pool as manifest
 from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, SessionId, TokenName, ZoneName
 
@@ -20,6 +21,10 @@ class Wishes:
     zone: ZoneName | None = None
     node: NodeName | None = None
     keep_alive: float | None = None
+
+
+Nodes = Mapping[NodeName, model.Node]
+"""The cluster's nodes by name; empty where there is no cluster."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,14 @@ def choose_region(
     return region
 
 
+def standing(node: NodeName | None, *, home: Home, nodes: Nodes) -> Home:
+    """Where a request comes from: the node that it names, as if a router there had been asked; else the router's own place."""
+    known = nodes.get(node) if node is not None else None
+    if known is None:
+        return home
+    return Home(region=known.region or home.region, zone=known.zone or None, node=known.name)
+
+
 def resolve(
     wanted: Wishes,
     *,
@@ -144,10 +157,15 @@ def resolve(
     holder: HolderId,
     action_lease: float,
 ) -> Target:
-    """What to claim for the request. An action's lease is the router's to choose; a CDP session's is the client's, or the pool's."""
+    """What to claim for a request that comes from ``home`` (``standing``).
+
+    An action's lease is the router's to choose; a CDP session's is the client's, or the pool's.
+    """
     name, spec = choose_pool(wanted.pool, pools=pools, grant=grant)
     region = choose_region(wanted.region, name=name, spec=spec, home=home.region)
     at_home = region.name == home.region
+    # Nobody can say where it stands. A node that is known to stand in another region has no browser of this one.
+    stranger = wanted.node not in (None, home.node)
     lease = action_lease if kind is claims.SessionKind.ACTION else wanted.keep_alive or spec.sessions.keep_alive
     request = claims.ClaimRequest(
         session_id=session_id,
@@ -157,7 +175,7 @@ def resolve(
         keep_alive=lease,
         holder=holder,
         zone=wanted.zone or (home.zone if at_home else None),
-        node=wanted.node or (home.node if at_home else None),
+        node=wanted.node if stranger else home.node if at_home else None,
         backup=RegionName(region.backup) if region.backup else None,
         spill_when_empty=spec.spillover.when_empty,
         spill_when_stale=spec.spillover.when_stale,

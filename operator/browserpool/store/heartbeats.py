@@ -123,6 +123,10 @@ class BatchWriter:
         self._queue(heartbeat, answer)
         return await answer
 
+    def serve(self, regions: Collection[RegionName]) -> None:
+        """From now on the lag is recorded for these regions; what was said of others ages out."""
+        self._regions = tuple(regions)
+
     def lag(self) -> float:
         """The age in seconds of the oldest heartbeat that is not written yet; 0 if there is none."""
         waiting = next(iter(self._waiting.values()), None)
