@@ -41,7 +41,7 @@ def browserpools() -> Schema:
     properties["regions"] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
     _add_rules(spec, crds_texts.POOL_RULES)
     # Without this an object that has no spec at all would be stored without the defaults.
-    spec["default"] = {}
+    spec["default"] = _begun(model_pool.PoolSpec())
     schema = _root(
         "A pool of warm browsers: how many each region keeps ready, from which template, under which rules.",
         spec=spec,
@@ -79,7 +79,7 @@ def structural(model: type[pydantic.BaseModel]) -> Schema:
     """The structural schema of ``model``, with the defaults that it gives to what is left out."""
     whole = model.model_json_schema(by_alias=True)
     required = any(field.is_required() for field in model.model_fields.values())
-    begun = {} if required else model().model_dump(mode="json", by_alias=True)
+    begun = {} if required else _begun(model())
     return _structural(whole, definitions=whole.get("$defs", {}), begun=begun)
 
 
@@ -112,14 +112,23 @@ def _structural(given: Mapping[str, Any], *, definitions: Mapping[str, Any], beg
 
 def _property(part: Mapping[str, Any], *, definitions: Mapping[str, Any], begun: Any) -> Schema:
     made = _structural(part, definitions=definitions, begun=begun)
-    if isinstance(begun, dict) and "properties" in made:
-        # Its parts have defaults of their own, which only an object that is there is given.
-        made["default"] = {}
-    elif isinstance(begun, list) and begun:
-        made["default"] = [{key: value for key, value in one.items() if value} for one in begun]
-    elif begun is not None and begun not in ({}, []):
+    if begun is not None:
+        # Whole, though its parts have the same defaults: the API server holds a default to the rules before it completes it.
         made["default"] = begun
     return made
+
+
+def _begun(model: pydantic.BaseModel) -> Schema:
+    """What ``model`` holds, without what is empty."""
+    filled: Schema = _filled(model.model_dump(mode="json", by_alias=True))
+    return filled
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, dict):
+        parts = {name: _filled(one) for name, one in value.items()}
+        return {name: one for name, one in parts.items() if one is not None and one not in ({}, [])}
+    return [_filled(one) for one in value] if isinstance(value, list) else value
 
 
 def _resolved(given: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
