@@ -37,6 +37,11 @@ async def drain(fleet, browser_id, _claim):
     await browsers.drain(fleet.db, [browser_id])
 
 
+async def withdraw(fleet, browser_id, _claim):
+    answer = await browsers.withdraw(fleet.db, browser_id)
+    assert answer == await browsers.state(fleet.db, browser_id)
+
+
 async def forget(fleet, browser_id, _claim):
     await browsers.forget(fleet.db, [browser_id])
 
@@ -74,6 +79,7 @@ MADE = {
     register: {S.GONE: S.STARTING},
     hello: {S.READY: S.RECYCLING, S.CLAIMED: S.RECYCLING},
     drain: dict.fromkeys((S.STARTING, S.READY, S.RECYCLING), S.DRAINING),
+    withdraw: dict.fromkeys((S.STARTING, S.READY, S.RECYCLING), S.DRAINING),
     forget: {state: S.GONE for state in S if state is not S.GONE},
     sweep_of_the_unwell: {S.READY: S.RECYCLING},
     sweep_of_the_silent: {S.READY: S.RECYCLING},

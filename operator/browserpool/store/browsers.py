@@ -61,6 +61,16 @@ async def drain(db: connect.Database, browser_ids: Collection[BrowserId]) -> int
     return await connect.execute(db, _SQL["drain"], {"browser_ids": list(browser_ids)})
 
 
+async def withdraw(db: connect.Database, browser_id: BrowserId) -> BrowserState | None:
+    """``drain`` for one; answers its state after that, ``claimed`` or ``draining``; ``None``: it is not registered, or gone."""
+    return await connect.fetch_one(db, _SQL["withdraw"], {"browser_id": browser_id}, into=_state)
+
+
+async def state(db: connect.Database, browser_id: BrowserId) -> BrowserState | None:
+    """The browser's state; ``None``: it is not registered, or gone."""
+    return await connect.fetch_one(db, _SQL["state"], {"browser_id": browser_id}, into=_state)
+
+
 async def forget(db: connect.Database, browser_ids: Collection[BrowserId]) -> int:
     """Their pods are deleted: they are ``gone``, and what sessions they held end as BROWSER_LOST. Answers how many were not before."""
     return await connect.execute(
@@ -90,6 +100,10 @@ async def prune(db: connect.Database, *, older_than: float) -> int:
 
 def _fence(*, fence: int) -> Fence:
     return Fence(fence)
+
+
+def _state(*, state: str) -> BrowserState:
+    return BrowserState(state)
 
 
 def _browser(*, state: str, **columns: Any) -> Browser:

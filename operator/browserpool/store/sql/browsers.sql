@@ -94,6 +94,18 @@ update browsers b set
 from chosen
 where b.browser_id = chosen.browser_id;
 
+-- name: withdraw
+-- The same for one, with the answer to whether it is held. Repeated as long as somebody empties its node.
+update browsers b set
+    drain_requested = true,
+    state = case when b.state = 'claimed' then b.state else 'draining' end,
+    state_since = case when b.state in ('claimed', 'draining') then b.state_since else now() end
+where b.browser_id = %(browser_id)s and b.state <> 'gone'
+returning b.state::text as state;
+
+-- name: state
+select b.state::text as state from browsers b where b.browser_id = %(browser_id)s and b.state <> 'gone';
+
 -- name: forget
 with chosen as (
     select b.browser_id from browsers b
