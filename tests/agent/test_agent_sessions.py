@@ -152,6 +152,20 @@ async def test_one_pages_own_endpoint(agent, fences):
     assert refused.value.status == 404
 
 
+async def test_a_websockets_token_may_stand_in_its_address(agent, fences):
+    fence = next(fences)
+    async with agent.http.ws_connect(f"{agent.url}{agentapi.CDP}?token={agents.token(fence, kind='cdp')}") as socket:
+        assert (await Client(socket).call("Browser.getVersion"))["product"]
+    for wrong in ("?token=", "?token=nonsense", f"?token={agents.token(fence - 1, kind='cdp')}", ""):
+        with pytest.raises(WSServerHandshakeError) as refused:
+            async with agent.http.ws_connect(f"{agent.url}{agentapi.CDP}{wrong}"):
+                pass
+        assert refused.value.status in (401, 409)
+    # Nowhere else: other clients can set a header, and addresses end up in logs.
+    async with agent.http.post(f"{agent.url}{agentapi.END}?token={agents.token(fence, kind='cdp')}") as answer:
+        assert answer.status == 401
+
+
 async def test_chromes_own_json(agent, fences):
     headers = agents.bearer(agents.token(next(fences), kind="cdp"))
     async with agent.http.get(agent.url + "/v1/json/version", headers=headers) as answer:

@@ -170,7 +170,7 @@ class Agent:
     # ------------------------------------------------------------ its door
 
     def _claim(self, request: web.Request) -> credentials.ClaimToken:
-        text = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        text = request.headers.get("Authorization", "").removeprefix("Bearer ") or request.query.get("token", "")
         key = credentials.claim_key(signing_key=SIGNING_KEY, browser_id=self.browser_id)
         token = credentials.verify(text, key=key, browser_id=self.browser_id, now=clock.wall().timestamp())
         if token.fence < self.fence or token.fence <= self.ended:

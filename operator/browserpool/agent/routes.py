@@ -81,7 +81,7 @@ class Routes:
         return await self._bridge(request, lambda child: f"ws://{child.endpoint}/devtools/page/{target}")
 
     async def _bridge(self, request: web.Request, url: Callable[[chromium.Chromium], str]) -> web.StreamResponse:
-        token = self._token(request, SessionKind.CDP)
+        token = self._token(request, SessionKind.CDP, query=request.query.get("token"))
         downstream = bridge.accept()
         try:
             async with self._custody.use(token, profile=True) as child:
@@ -122,8 +122,8 @@ class Routes:
         gone = self._custody.leaving.is_set()
         return server.json_response({agentapi.CLEAN: clean and not gone, agentapi.GIVE_UP: gone})
 
-    def _token(self, request: web.Request, kind: SessionKind | None) -> ClaimToken:
-        token = self._checker.check(request.headers.get("Authorization"))
+    def _token(self, request: web.Request, kind: SessionKind | None, *, query: str | None = None) -> ClaimToken:
+        token = self._checker.check(request.headers.get("Authorization"), query)
         if kind is not None and token.kind != kind:
             raise errors.Forbidden(f"This claim token is for a session of kind {token.kind!r}, not {kind.value!r}.")
         return token

@@ -42,14 +42,14 @@ class Checker:
         self._claim_key = claim_key
         self._clock = database_clock
 
-    def check(self, authorization: str | None) -> credentials.ClaimToken:
-        """The token of an ``Authorization`` header.
+    def check(self, authorization: str | None, query: str | None = None) -> credentials.ClaimToken:
+        """The token of an ``Authorization`` header, or of ``?token=`` where there is no such header.
 
         Raises:
             errors.Unauthorized: none, or one that is not for this browser now.
             errors.Unavailable: the database's time is not known yet.
         """
-        scheme, _, text = (authorization or "").partition(" ")
+        scheme, _, text = (f"Bearer {query or ''}" if authorization is None else authorization).partition(" ")
         if scheme.lower() != "bearer" or not text:
-            raise errors.Unauthorized("Send the claim token as Authorization: Bearer <token>.")
+            raise errors.Unauthorized("Send the claim token as Authorization: Bearer <token>, or as ?token=<token>.")
         return credentials.verify(text.strip(), key=self._claim_key, browser_id=self._browser_id, now=self._clock.now())

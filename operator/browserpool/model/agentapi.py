@@ -1,6 +1,7 @@
-"""The addresses and headers between router and agent (and, later, sidecar and agent).
+"""The addresses and headers between router, sidecar and agent.
 
-Every call but the probes carries ``Authorization: Bearer <claim token>``. Errors come as the wire's error envelope
+Every call to an agent but the probes carries a claim token: ``Authorization: Bearer <claim token>``, or for a WebSocket
+``?token=``, since puppeteer and browsers set no header on one. Errors come as the wire's error envelope
 (``wire.envelope``), with the status that the client is to see, so that a router passes them through untouched.
 """
 
@@ -23,6 +24,13 @@ ROUTER_HELLO = "/internal/v1/hello"
 """POST ``Hello`` to a router, with the agent token. 200 ``Welcome``; 404: the browser is not registered (yet)."""
 ROUTER_HEARTBEAT = "/internal/v1/heartbeat"
 """POST ``Heartbeat``. 200 ``Reply`` once it is written; 503: the queue is full, say it again next time."""
+
+RENEW = "/v1/sessions/{session}/renew"
+"""POST to a router, with the client's token: the session is in use, though no message of it passes here."""
+BASE = "X-Browserpool-Base"
+"""Header of a request to a router: the ``http://host:port`` by which its sender is called, for the addresses in the answer."""
+WAY = "X-Browserpool-Way"
+"""Header of a sidecar's answer to a WebSocket: ``direct`` to the browser, or ``proxied`` by a router."""
 
 BROWSER_MS_USED = "X-Browser-Ms-Used"
 """Milliseconds for which an action kept the browser."""

@@ -25,6 +25,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``actions``    quick actions
 ``cdp``        CDP over WebSocket
 ``bridge``     two WebSockets joined
+``direct``     sessions whose client speaks to the browser itself
 ``devtools``   sessions over HTTP, Chrome's /json
 ``lookup``     a session by its id, for its owner
 ``addresses``  the addresses that are given out, Chrome's rewritten (pure)

@@ -4,6 +4,12 @@ import re
 import urllib.parse
 from typing import Any, Final
 
+CLOUDFLARE: Final = (
+    "/client/v4/accounts/{account}/browser-rendering",
+    "/client/v4/accounts/{account}/browser-run",
+)
+"""The official SDKs' addresses, older and newer. Any account will do: the token says who asks."""
+
 _CHROME: Final = re.compile(r"wss?://[^/\s\"]+/devtools/(?P<kind>browser|page|worker|[a-z_]+)/(?P<id>[A-Za-z0-9._-]+)")
 _FRONTEND_WS: Final = re.compile(r"(?P<how>[?&]wss?=)[^/&\"]+/devtools/(?P<kind>[a-z_]+)/(?P<id>[A-Za-z0-9._-]+)")
 
@@ -13,6 +19,11 @@ def base(*, scheme: str, host: str, path: str, public_url: str | None) -> str:
     prefix = path.partition("/devtools/")[0] if "/devtools/" in path else ""
     origin = f"{scheme}://{host}" if public_url is None else public_url.rstrip("/")
     return re.sub(r"^http", "ws", origin) + prefix
+
+
+def said_base(text: str | None) -> str | None:
+    """What a request says that its sender is called (``agentapi.BASE``), if that can be an address."""
+    return text if text is not None and re.fullmatch(r"https?://[A-Za-z0-9._:\[\]-]+", text) else None
 
 
 def suffix(token: str | None) -> str:

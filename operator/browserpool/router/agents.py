@@ -69,7 +69,10 @@ class Agents:
         # keepalive_timeout: well under the server's own, so that it is never the agent who closes a connection we are about to use.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept")
+            connector=connector,
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
+            timeout=self._timeout(None),
         )
         return self
 
@@ -81,7 +84,14 @@ class Agents:
         assert self._session is not None, "used outside of its context"
         return self._session
 
+    def direct_url(self, party: Party) -> str:
+        """The browser's own address, with a claim token that is good for connecting within ``TOKEN_LIFE``."""
+        return f"ws://{party.address}{agentapi.CDP}?token={self._token(party)}"
+
     def _headers(self, party: Party) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token(party)}"}
+
+    def _token(self, party: Party) -> str:
         now = self._clock.now()
         if now is None:
             raise errors.Unavailable("The database's time is not known yet; ask again.", retry_after=1)
@@ -93,7 +103,7 @@ class Agents:
             kind=party.kind,
             expires=now + TOKEN_LIFE,
         )
-        return {"Authorization": f"Bearer {credentials.sign(token, key=key)}"}
+        return credentials.sign(token, key=key)
 
     def _timeout(self, total: float | None) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=total, sock_connect=self._connect_timeout)

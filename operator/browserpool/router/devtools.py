@@ -11,10 +11,10 @@ from aiohttp import web
 
 from browserpool import __version__
 from browserpool.lib import web as lib_web
-from browserpool.model import claims, errors, names
+from browserpool.model import agentapi, claims, errors, names
 from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
-from browserpool.router import addresses, cdp, holding, lookup, services
+from browserpool.router import actions, addresses, cdp, direct, holding, lookup, services
 from browserpool.store import sessions
 
 END_WAIT: Final = 5.0
@@ -26,7 +26,10 @@ MOST_LISTED: Final = 1000
 
 
 async def create(call: services.Call) -> web.StreamResponse:
-    """POST …/devtools/browser: claim a browser; the client connects later, within ``keep_alive``."""
+    """POST …/devtools/browser: claim a browser; the client connects later, within ``keep_alive``.
+
+    ``direct=true``: the answer holds the pod's own address too.
+    """
     await _refuse_guardrails(call.request)
     wanted = await call.wanted(claims.SessionKind.CDP)
     targets = call.request.query.get("targets", "").lower() in ("true", "1")
@@ -41,7 +44,9 @@ async def create(call: services.Call) -> web.StreamResponse:
         "sessionId": held.session_id,
         "webSocketDebuggerUrl": addresses.browser(_base(call), held.session_id, suffix_=_suffix(call)),
     }
-    return lib_web.json_response(answer | ({"targets": found} if targets else {}))
+    answer |= {"targets": found} if targets else {}
+    answer |= direct.fields(call, held) if direct.is_asked_for(call) else {}
+    return lib_web.json_response(answer, headers=actions.browser_headers(wanted, held))
 
 
 async def delete(call: services.Call) -> web.StreamResponse:
@@ -239,7 +244,7 @@ def _base(call: services.Call) -> str:
         scheme=request.scheme,
         host=request.host,
         path=request.rel_url.raw_path,
-        public_url=call.services.settings.public_url,
+        public_url=addresses.said_base(request.headers.get(agentapi.BASE)) or call.services.settings.public_url,
     )
 
 

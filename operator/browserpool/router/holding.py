@@ -96,7 +96,8 @@ class Holding:
         self._expiry_pause = expiry_pause
         self._now = now
         self._held: dict[SessionId, Held] = {}
-        self._store_lost_at: float | None = None
+        # This process has just begun: whoever renews his lease through a router had none to ask, perhaps.
+        self._lost_at = now()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -133,7 +134,7 @@ class Holding:
             try:
                 renewed = await leases.renew(self._db, holder=self._holder, leases=asked)
             except errors.Unavailable:
-                self._store_lost_at = self._now()
+                self._lost_at = self._now()
                 for held in due:
                     held.active = True
                 raise
@@ -159,7 +160,7 @@ class Holding:
                 held.renewed_at = self._now()
 
     async def expire(self) -> None:
-        """End the sessions, of any router, whose lease ran out; not while the store is away or has just come back.
+        """End the sessions, of any router, whose lease ran out; not while the store is away, has just come back, or this router has.
 
         Leases run out while nobody can renew them. So whoever could not is given ``expiry_pause`` to do it first.
         """
@@ -178,11 +179,11 @@ class Holding:
         try:
             await leases.renew(self._db, holder=self._holder, leases=[])
         except errors.Unavailable:
-            self._store_lost_at = self._now()
+            self._lost_at = self._now()
             raise
         if self._now() - asked_at > SLOW:
-            self._store_lost_at = self._now()
-        return self._store_lost_at is None or self._now() - self._store_lost_at >= self._expiry_pause
+            self._lost_at = self._now()
+        return self._now() - self._lost_at >= self._expiry_pause
 
     def tell(self, ended: model.Ended) -> None:
         """Let the agent know that its session is over; its heartbeats then bring the browser back."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from browserpool.model import agentapi
-from browserpool.router import actions, cdp, devtools, intake, services, status
+from browserpool.router import actions, addresses, cdp, devtools, direct, intake, services, status
 
 
 class Door(enum.StrEnum):
@@ -16,13 +16,6 @@ class Door(enum.StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of door
     AGENT = "agent"
     """The agent token of the browser that the message is about; its handler checks, because the body says which."""
-
-
-CLOUDFLARE: Final = (
-    "/client/v4/accounts/{account}/browser-rendering",
-    "/client/v4/accounts/{account}/browser-run",
-)
-"""The official SDKs' addresses, older and newer. Any account will do: the token says who asks."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +40,7 @@ class Route:
         return tuple(prefix + self.path for prefix in self.prefixes)
 
 
-_ANYWHERE: Final = (*CLOUDFLARE, "")
+_ANYWHERE: Final = (*addresses.CLOUDFLARE, "")
 
 
 def _devtools(method: str, path: str, handler: services.Handler, *, websocket: bool = False) -> Route:
@@ -55,7 +48,7 @@ def _devtools(method: str, path: str, handler: services.Handler, *, websocket: b
 
 
 ROUTES: Final = (
-    Route(method="POST", path="/{action}", handler=actions.act, prefixes=(*CLOUDFLARE, "/v1")),
+    Route(method="POST", path="/{action}", handler=actions.act, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     _devtools("POST", "/browser", devtools.create),
     _devtools("GET", "/browser", cdp.launch, websocket=True),
     _devtools("GET", "/browser/{session}", cdp.reconnect, websocket=True),
@@ -76,6 +69,7 @@ ROUTES: Final = (
     Route(method="GET", path="/json", handler=devtools.pages),
     Route(method="GET", path="/json/list", handler=devtools.pages),
     Route(method="GET", path="/devtools/page/{target}", handler=cdp.any_page, websocket=True),
+    Route(method="POST", path=agentapi.RENEW, handler=direct.renew),
     Route(method="GET", path="/v1/status", handler=status.status),
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
     Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
