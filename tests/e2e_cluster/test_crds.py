@@ -1,0 +1,379 @@
+"""What the API server says of our CRDs: they are taken, bad manifests are refused in clear words, defaults are the models'."""
+
+import json
+import pathlib
+
+import pytest
+import yaml
+
+from browserpool.lib import chance
+from browserpool.model import session_object
+from browserpool.model.pool import BrowserPool, PoolSpec
+from cluster import shell
+
+ROOT = pathlib.Path(__file__).parents[2]
+NAMESPACE = f"crds-{chance.unique_id()[:8]}"
+API = "browserpool.dev/v1alpha1"
+
+
+@pytest.fixture(scope="module")
+def api(cluster):
+    """The cluster, with our CRDs established and a namespace for objects that nobody acts on."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "crds"))
+    for name in ("browserpools", "browsersessions"):
+        cluster.kubectl("wait", f"crd/{name}.browserpool.dev", "--for=condition=Established", "--timeout=30s")
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    yield cluster
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def pool(spec, *, name="shop"):
+    return {"apiVersion": API, "kind": "BrowserPool", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def session(spec, *, name="one"):
+    return {
+        "apiVersion": API,
+        "kind": "BrowserSession",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+def tried(api, manifest, *, how="create"):
+    """The object as it would be stored: everything is checked, and nothing kept."""
+    arguments = (how, "--dry-run=server", "--output", "json", "--filename", "-")
+    return json.loads(api.kubectl(*arguments, text=json.dumps(manifest)))
+
+
+def refused(api, manifest):
+    with pytest.raises(shell.Failed) as caught:
+        tried(api, manifest)
+    return str(caught.value)
+
+
+def model_takes(manifest):
+    try:
+        BrowserPool.model_validate(manifest)
+    except ValueError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- pools
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            {"replicas": -1},
+            "spec.replicas: Invalid value: -1: spec.replicas in body should be greater than or equal to 0",
+        ),
+        ({"replicas": "two"}, 'spec.replicas in body must be of type integer: "string"'),
+        ({"replicsa": 1}, 'unknown field "spec.replicsa"'),
+        ({"regions": []}, "spec.regions in body should have at least 1 items"),
+        ({"regions": [{"name": "eu"}, {"name": "eu"}]}, 'spec.regions[1]: Duplicate value: {"name":"eu"}'),
+        ({"regions": [{"replicas": 1}]}, "spec.regions[0].name: Required value"),
+        ({"regions": [{"name": "EU"}]}, "spec.regions[0].name in body should match"),
+        (
+            {"regions": [{"name": "eu", "backup": "eu"}]},
+            "spec.regions[0].backup: Invalid value: a region cannot be its own backup; name another",
+        ),
+        (
+            {"regions": [{"name": "eu", "backup": "us"}]},
+            "spec.regions: Invalid value: a region's backup must be the name of another region",
+        ),
+        (
+            {"replicas": 4, "maxReplicas": 3},
+            "spec.regions: Invalid value: a region would have maxReplicas below replicas",
+        ),
+        (
+            {"maxReplicas": 3, "regions": [{"name": "eu", "replicas": 4}]},
+            "a region would have maxReplicas below replicas",
+        ),
+        (
+            {"regions": [{"name": "eu", "replicas": 4, "maxReplicas": 3}]},
+            "spec.regions[0].maxReplicas: Invalid value: maxReplicas must not be below replicas",
+        ),
+        ({"sessions": {"keepAlive": "soon"}}, "spec.sessions.keepAlive in body should match"),
+        ({"sessions": {"keepAlive": -1}}, "spec.sessions.keepAlive in body should be greater than or equal to 0"),
+        ({"sessions": {"recycle": "Maybe"}}, 'Unsupported value: "Maybe": supported values: "Restart", "Delete"'),
+        ({"spillover": "Always"}, 'Unsupported value: "Always"'),
+        (
+            {"egress": {"allow": ["10.0.0.0/33"]}},
+            'spec.egress.allow[0]: Invalid value: "10.0.0.0/33": must be a network such as 10.0.0.0/8',
+        ),
+        ({"egress": {"deny": ["10.0.0.0/8", "ten"]}}, 'spec.egress.deny[1]: Invalid value: "ten": must be a network'),
+        (
+            {"updateStrategy": {"maxUnavailable": 0}},
+            "spec.updateStrategy: Invalid value: maxUnavailable and maxSurge cannot both be 0",
+        ),
+        (
+            {"updateStrategy": {"maxUnavailable": "0%", "maxSurge": "0%"}},
+            "maxUnavailable and maxSurge cannot both be 0",
+        ),
+        ({"updateStrategy": {"maxUnavailable": "150%"}}, "spec.updateStrategy.maxUnavailable in body should match"),
+        ({"refill": {"maxBatch": 0}}, "spec.refill.maxBatch in body should be greater than or equal to 1"),
+    ],
+    ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
+)
+def test_a_bad_pool_is_refused_in_clear_words(api, spec, words):
+    manifest = pool(spec)
+    assert words in refused(api, manifest)
+    assert not model_takes(manifest), "up and kubectl agree"
+
+
+@pytest.mark.parametrize(
+    ("name", "regions", "words"),
+    [
+        ("p" * 41, [{"name": "eu"}], "a pool's name has at most 40 characters"),
+        ("a.b", [{"name": "eu"}], "of a-z, 0-9 and - (no dots)"),
+        ("p" * 40, [{"name": "r" * 16}], "may have 55 characters together"),
+    ],
+)
+def test_names_that_no_browser_could_bear_are_refused(api, name, regions, words):
+    manifest = pool({"regions": regions}, name=name)
+    assert words in refused(api, manifest)
+    assert not model_takes(manifest)
+
+
+GOOD = [
+    {},
+    {"replicas": 0},
+    {"regions": [{"name": "r" * 15}]},
+    {"replicas": 4, "maxReplicas": 3, "regions": [{"name": "eu", "replicas": 2}]},
+    {
+        "regions": [
+            {"name": "eu", "backup": "us", "nodeSelector": {"a.b/c": "d"}},
+            {"name": "us", "backup": "eu", "replicas": 0},
+        ]
+    },
+    {"sessions": {"keepAlive": 90, "maxLifetime": "1h30m", "recycle": "Delete"}},
+    {"updateStrategy": {"type": "Recreate", "maxUnavailable": 0}},
+    {"updateStrategy": {"type": "RollingUpdate", "maxUnavailable": 0, "maxSurge": "10%"}},
+    {"egress": {"allow": ["10.0.0.1/8", "192.168.1.1", "fd00::/8", "::1"], "deny": ["0.0.0.0/0"]}},
+    {"chromium": {"image": "registry.example/chromium:1", "args": ["--lang=de", ""]}},
+    {
+        "template": {
+            "metadata": {"labels": {"team": "web"}, "annotations": {"a": "b"}},
+            "spec": {
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [{"name": "browser", "resources": {"limits": {"cpu": 2}}}],
+            },
+        }
+    },
+]
+
+
+@pytest.mark.parametrize("spec", GOOD, ids=lambda spec: json.dumps(spec)[:60])
+def test_a_good_pool_is_stored_as_the_model_reads_it(api, spec):
+    """What is left out is completed by the API server; the model, which completes it too, must come to the same."""
+    stored = tried(api, pool(spec, name="p" * 40))
+    read = BrowserPool.model_validate(stored)
+    assert read.spec == PoolSpec.model_validate(spec)
+    # Nothing of the manifest was dropped.
+    for field, value in spec.items():
+        assert (
+            {**stored["spec"][field], **value} == stored["spec"][field]
+            if isinstance(value, dict)
+            else stored["spec"][field] == value
+        )
+
+
+def test_an_object_without_a_spec_gets_all_defaults(api):
+    manifest = pool({})
+    del manifest["spec"]
+    stored = tried(api, manifest)
+    assert PoolSpec.model_validate(stored["spec"]) == PoolSpec()
+    assert stored["spec"]["regions"] == [{"name": "local"}]
+    assert stored["spec"]["updateStrategy"] == {"type": "RollingUpdate", "maxUnavailable": "25%", "maxSurge": 0}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)
+def test_the_examples_are_taken(api, path):
+    for document in yaml.safe_load_all(path.read_text()):
+        if document["apiVersion"] == API:
+            document["metadata"]["namespace"] = NAMESPACE
+            tried(api, document)
+
+
+def test_the_largest_pool_is_taken(api):
+    """The rules' true cost at their bounds stays within what the API server spends on one object."""
+    names = [f"region-{number:02}" for number in range(64)]
+    regions = [
+        {"name": name, "backup": names[number - 1], "replicas": 1, "maxReplicas": 9}
+        for number, name in enumerate(names)
+    ]
+    networks = [f"10.{number}.0.0/16" for number in range(256)]
+    stored = tried(api, pool({"regions": regions, "egress": {"allow": networks, "deny": networks}}))
+    assert len(stored["spec"]["regions"]) == 64
+
+
+# ---------------------------------------------------------------- what kubectl shows and does
+@pytest.fixture
+def shop(api):
+    """A stored pool, with a status as the controller writes it."""
+    api.apply(pool({"replicas": 2, "maxReplicas": 4}), namespace=NAMESPACE)
+    now = "2026-03-01T12:00:00Z"
+    said = [
+        {"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": now}
+        for kind, status, reason in [
+            ("Ready", "False", "TooFewReady"),
+            ("Degraded", "True", "CrashLoop"),
+            ("DatabaseFresh", "True", "Fresh"),
+            ("SpilloverActive", "False", "OwnRegionServes"),
+        ]
+    ]
+    counts = {"replicas": 3, "desiredReplicas": 2, "readyReplicas": 1, "claimedReplicas": 1, "updatedReplicas": 3}
+    status = {**counts, "selector": "browserpool.dev/pool=shop", "conditions": said}
+    arguments = ("patch", "bp", "shop", "--namespace", NAMESPACE, "--subresource=status", "--type=merge", "--patch")
+    api.kubectl(*arguments, json.dumps({"status": status}))
+    yield api
+    api.delete("bp", "shop", namespace=NAMESPACE)
+
+
+def columns(text):
+    head, *rows = [line.split() for line in text.strip().splitlines()]
+    return [dict(zip(head, row, strict=False)) for row in rows]
+
+
+def test_kubectl_get_shows_what_matters(shop):
+    (row,) = columns(shop.kubectl("get", "bp", "--namespace", NAMESPACE))
+    assert list(row) == ["NAME", "DESIRED", "READY", "CLAIMED", "AGE"]
+    assert [row[name] for name in ("NAME", "DESIRED", "READY", "CLAIMED")] == ["shop", "2", "1", "1"]
+
+
+def test_kubectl_get_wide_shows_more(shop):
+    (row,) = columns(shop.kubectl("get", "bp", "--namespace", NAMESPACE, "--output", "wide"))
+    shown = {name: row[name] for name in ("PODS", "UPDATED", "WHOLE", "DEGRADED", "FRESH", "SPILLING")}
+    assert shown == {
+        "PODS": "3",
+        "UPDATED": "3",
+        "WHOLE": "False",
+        "DEGRADED": "CrashLoop",
+        "FRESH": "True",
+        "SPILLING": "False",
+    }
+
+
+def test_a_category_lists_both_kinds(shop):
+    assert "browserpool.browserpool.dev/shop" in shop.kubectl(
+        "get", "browserpool", "--namespace", NAMESPACE, "--output", "name"
+    )
+    listed = shop.kubectl("api-resources", "--categories=browserpool", "--output", "name").split()
+    assert sorted(listed) == ["browserpools.browserpool.dev", "browsersessions.browserpool.dev"]
+
+
+def test_kubectl_scale_changes_replicas_and_is_held_to_the_rules(shop):
+    shop.kubectl("scale", "bp/shop", "--replicas=3", "--namespace", NAMESPACE)
+    assert shop.get("bp", "shop", namespace=NAMESPACE)["spec"]["replicas"] == 3
+    with pytest.raises(shell.Failed, match="maxReplicas below replicas"):
+        shop.kubectl("scale", "bp/shop", "--replicas=5", "--namespace", NAMESPACE)
+
+
+def test_the_scale_subresource_is_an_autoscalers(shop):
+    path = f"/apis/{API}/namespaces/{NAMESPACE}/browserpools/shop/scale"
+    scale = json.loads(shop.kubectl("get", "--raw", path))
+    assert (scale["spec"]["replicas"], scale["status"]) == (2, {"replicas": 3, "selector": "browserpool.dev/pool=shop"})
+
+
+def test_writing_the_status_is_no_change_of_the_pool(shop):
+    before = shop.get("bp", "shop", namespace=NAMESPACE)["metadata"]["generation"]
+    arguments = ("patch", "bp", "shop", "--namespace", NAMESPACE, "--subresource=status", "--type=merge", "--patch")
+    shop.kubectl(*arguments, '{"status": {"readyReplicas": 2}, "spec": {"replicas": 4}}')
+    after = shop.get("bp", "shop", namespace=NAMESPACE)
+    assert (after["metadata"]["generation"], after["spec"]["replicas"]) == (before, 2)
+    assert after["status"]["readyReplicas"] == 2
+
+
+@pytest.mark.parametrize(
+    "field", ["bp.spec.regions.backup", "bp.spec.sessions.keepAlive", "bs.status.webSocketDebuggerUrl"]
+)
+def test_kubectl_explains_the_fields(api, field):
+    assert "DESCRIPTION" in api.kubectl("explain", field)
+    assert "<empty>" not in api.kubectl("explain", field)
+
+
+# ---------------------------------------------------------------- sessions
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({}, "spec.poolRef: Required value"),
+        ({"poolRef": {}}, "spec.poolRef.name: Required value"),
+        ({"poolRef": {"name": "Shop"}}, "spec.poolRef.name in body should match"),
+        ({"poolRef": {"name": "shop"}, "ttl": "soon"}, "spec.ttl in body should match"),
+        ({"poolRef": {"name": "shop"}, "ttlSecondsAfterFinished": -1}, "should be greater than or equal to 0"),
+        ({"poolRef": {"name": "shop"}, "env": [{"name": "A", "value": "b"}]}, 'unknown field "spec.env"'),
+    ],
+)
+def test_a_bad_session_is_refused_in_clear_words(api, spec, words):
+    assert words in refused(api, session(spec))
+
+
+WHOLE = {
+    "poolRef": {"name": "shop"},
+    "region": "eu",
+    "nodeName": "node-1.example",
+    "tokenName": "web",
+    "keepAlive": "5m",
+    "ttl": 3600,
+    "ttlSecondsAfterFinished": 60,
+}
+
+
+@pytest.fixture
+def stored_session(api):
+    api.apply(session(WHOLE), namespace=NAMESPACE)
+    yield api
+    api.delete("bs", "one", namespace=NAMESPACE)
+
+
+def test_a_session_is_stored_as_the_model_reads_it(stored_session):
+    found = stored_session.get("bs", "one", namespace=NAMESPACE)
+    assert found["spec"] == WHOLE
+    assert session_object.BrowserSession.model_validate(found).spec == session_object.SessionSpec.model_validate(WHOLE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"poolRef": {"name": "press"}},
+        {"region": "us"},
+        {"region": None},
+        {"nodeName": "node-2"},
+        {"tokenName": None},
+        {"keepAlive": 300},
+        {"ttl": "2h"},
+    ],
+    ids=json.dumps,
+)
+def test_a_session_cannot_be_changed(stored_session, change):
+    with pytest.raises(shell.Failed, match="a session's spec cannot be changed, but for ttlSecondsAfterFinished"):
+        patched(stored_session, change)
+
+
+@pytest.mark.parametrize("seconds", [0, 5, None])
+def test_but_for_how_long_it_stays_afterwards(stored_session, seconds):
+    patched(stored_session, {"ttlSecondsAfterFinished": seconds})
+    assert stored_session.get("bs", "one", namespace=NAMESPACE)["spec"].get("ttlSecondsAfterFinished") == seconds
+
+
+def patched(api, change):
+    api.kubectl("patch", "bs", "one", "--namespace", NAMESPACE, "--type=merge", "--patch", json.dumps({"spec": change}))
+
+
+def test_kubectl_get_shows_where_a_session_is(stored_session):
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Claimed",
+        "message": "",
+        "lastTransitionTime": "2026-03-01T12:00:00Z",
+    }
+    status = {"podName": "shop-eu-0", "nodeName": "node-1", "region": "eu", "spilled": False, "conditions": [ready]}
+    arguments = ("patch", "bs", "one", "--namespace", NAMESPACE, "--subresource=status", "--type=merge", "--patch")
+    stored_session.kubectl(*arguments, json.dumps({"status": status}))
+    (row,) = columns(stored_session.kubectl("get", "bs", "--namespace", NAMESPACE))
+    assert list(row) == ["NAME", "POOL", "READY", "REASON", "POD", "AGE"]
+    assert [row[name] for name in list(row)[:5]] == ["one", "shop", "True", "Claimed", "shop-eu-0"]
+    head = stored_session.kubectl("get", "bs", "--namespace", NAMESPACE, "--output", "wide").splitlines()[0].split()
+    assert head == ["NAME", "POOL", "READY", "REASON", "POD", "REGION", "NODE", "SPILLED", "EXPIRES", "URL", "AGE"]
