@@ -23,6 +23,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+token = typer.Typer(help="Clients' bearer tokens: put, list, remove.", no_args_is_help=True)
+app.add_typer(token, name="token")
+
+Dsn = Annotated[str, typer.Option("--dsn", help="The store's libpq connection string.", envvar="BROWSERPOOL_DSN")]
 Data = Annotated[
     pathlib.Path,
     typer.Option("--data", "-d", help="Directory of the installation.", envvar="BROWSERPOOL_DATA", metavar="DIR"),
@@ -124,13 +128,90 @@ def agent() -> None:
 
 @app.command()
 def migrate(
-    dsn: Annotated[str, typer.Option("--dsn", help="The store's libpq connection string.", envvar="BROWSERPOOL_DSN")],
+    dsn: Dsn,
+    wait: Annotated[
+        float, typer.Option("--wait", help="Seconds to try for, while the database is away.", min=0, metavar="SECONDS")
+    ] = 0,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing; fail unless the schema is there (with --wait: until it is)."),
+    ] = False,
 ) -> None:
     """Bring the store's database to this version's schema."""
     from browserpool.store import migrate as store
 
-    applied = _run(store.apply(dsn))
+    if check:
+        _run(store.patiently(lambda: store.check(dsn), wait=wait))
+        typer.echo("the schema is this version's")
+        return
+    applied = _run(store.patiently(lambda: store.apply(dsn), wait=wait))
     typer.echo(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
+
+
+# ---------------------------------------------------------------- tokens
+@token.command("put")
+def token_put(
+    name: Annotated[str, typer.Argument(help="What it is called; one that is there is replaced.")],
+    dsn: Dsn,
+    secret: Annotated[
+        str,
+        typer.Option(
+            "--secret", help="The token itself; default: a fresh one, which is printed.", envvar="BROWSERPOOL_TOKEN"
+        ),
+    ] = "",
+    pools: Annotated[
+        list[str] | None, typer.Option("--pool", help="A pool that it may use; may be repeated. Default: all.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Sessions that it may hold at once.", min=1)] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second.", min=0.001)] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="It sees everyone's sessions in /v1/status.")] = False,
+) -> None:
+    """Register a client's bearer token with its limits; routers know it within a second or two."""
+    from browserpool.lib import chance
+    from browserpool.model import credentials, tokens
+    from browserpool.model.names import PoolName, TokenName
+    from browserpool.store import connect
+    from browserpool.store import tokens as store
+
+    bearer = secret or chance.secret()
+    kept = tokens.Token(
+        name=TokenName(name),
+        hash=credentials.hashed(bearer),
+        pools=frozenset(PoolName(pool) for pool in pools) if pools else None,
+        concurrency=concurrency,
+        rate_per_second=rate,
+        admin=admin,
+    )
+    _run(connect.once(dsn, lambda db: store.put(db, kept), process="token"))
+    typer.echo(f"the token {name} is registered" if secret else bearer)
+
+
+@token.command("list")
+def token_list(dsn: Dsn) -> None:
+    """Show the registered tokens and their limits; the secrets themselves are not kept."""
+    from browserpool.store import connect
+    from browserpool.store import tokens as store
+
+    for one in _run(connect.once(dsn, store.listing, process="token")):
+        pools = "all pools" if one.pools is None else ", ".join(sorted(one.pools))
+        limits = [
+            *([f"{one.concurrency} sessions at once"] if one.concurrency is not None else []),
+            *([f"{one.rate_per_second:g} requests/s"] if one.rate_per_second is not None else []),
+            *(["admin"] if one.admin else []),
+        ]
+        typer.echo("\t".join([one.name, pools, *limits]))
+
+
+@token.command("remove")
+def token_remove(name: Annotated[str, typer.Argument(help="What it is called.")], dsn: Dsn) -> None:
+    """Forget a token: what comes with it is refused within a second or two."""
+    from browserpool.model.names import TokenName
+    from browserpool.store import connect
+    from browserpool.store import tokens as store
+
+    if not _run(connect.once(dsn, lambda db: store.remove(db, TokenName(name)), process="token")):
+        raise errors.NotFound(f"There is no token {name}; `browserpool token list` names those there are.")
+    typer.echo(f"the token {name} is removed")
 
 
 # ---------------------------------------------------------------- clients

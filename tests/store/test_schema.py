@@ -29,17 +29,6 @@ def catalogue(dsn):
         return {what: sorted(map(repr, connection.execute(query).fetchall())) for what, query in CATALOGUE.items()}
 
 
-@pytest.fixture
-def empty(postgres_server):
-    """An empty database."""
-    with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
-        connection.execute("drop database if exists empty")
-        connection.execute("create database empty template template0")
-    yield postgres_server.dsn("empty")
-    with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
-        connection.execute("drop database empty with (force)")
-
-
 def test_the_migrations_reach_the_schema(dsn, empty):
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute(queries.text("schema.sql").encode())

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -20,6 +20,7 @@ from browserpool.model import errors
 log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
+Answer = TypeVar("Answer")
 Connection = psycopg.AsyncConnection[Any]
 
 RETRY_AFTER: Final = 1
@@ -66,6 +67,16 @@ async def opened(
         yield Database(pool=pool, deadline=deadline)
     finally:
         await pool.close()
+
+
+async def once(dsn: str, action: Callable[[Database], Awaitable[Answer]], *, process: str) -> Answer:
+    """``action``'s answer, over a connection of its own: for a command that asks one thing.
+
+    Raises:
+        errors.Unavailable: no connection.
+    """
+    async with opened(dsn, process=process, max_size=1) as db:
+        return await action(db)
 
 
 def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dict[str, Any]:

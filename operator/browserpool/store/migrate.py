@@ -1,15 +1,21 @@
 """Brings a database to the schema of this version: all that is missing, in one transaction, under one lock."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import psycopg
 
+from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.store import connect, queries
 
+Answer = TypeVar("Answer")
+
 _SQL = queries.topic("migrations")
+_TRY_EVERY = 1.0
+"""Seconds between two attempts of ``patiently``."""
 
 
 async def apply(dsn: str) -> list[str]:
@@ -38,12 +44,31 @@ async def require(db: connect.Database) -> None:
     """
     with connect.mapped_errors():
         async with db.pool.connection() as connection:
-            missing = _missing(await _applied(connection))
-    if missing:
-        raise errors.Unavailable(
-            f"The database lacks the migrations {', '.join(missing)}; run `browserpool migrate`.",
-            retry_after=connect.RETRY_AFTER,
-        )
+            _refuse_old(await _applied(connection))
+
+
+async def check(dsn: str) -> None:
+    """The same, of a database that is not opened otherwise.
+
+    Raises:
+        errors.Unavailable: it cannot be reached, or lacks migrations.
+        errors.SchemaTooNew: it is of a newer version.
+    """
+    with connect.mapped_errors():
+        async with _connected(dsn) as connection:
+            _refuse_old(await _applied(connection))
+
+
+async def patiently(action: Callable[[], Awaitable[Answer]], *, wait: float) -> Answer:
+    """``action``'s answer; it is tried again for ``wait`` seconds while it raises ``errors.Unavailable``, which is then let through."""
+    started = clock.monotonic()
+    while True:
+        try:
+            return await action()
+        except errors.Unavailable:
+            if clock.monotonic() - started >= wait:
+                raise
+        await asyncio.sleep(_TRY_EVERY)
 
 
 @contextlib.asynccontextmanager
@@ -61,6 +86,14 @@ async def _applied(connection: psycopg.AsyncConnection[Any]) -> list[str]:
         return []
     cursor = await connection.execute(_SQL["applied"])
     return [name for _, name in await cursor.fetchall()]
+
+
+def _refuse_old(applied: list[str]) -> None:
+    if missing := _missing(applied):
+        raise errors.Unavailable(
+            f"The database lacks the migrations {', '.join(missing)}; run `browserpool migrate`.",
+            retry_after=connect.RETRY_AFTER,
+        )
 
 
 def _version(name: str) -> int:
