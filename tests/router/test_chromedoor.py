@@ -3,14 +3,14 @@
 import pydantic
 import pytest
 
-from browserpool.router import chromedoor, settings
+from browserpool.router import chromedoor, loopback, settings
 
 OWN = {"dsn": "x", "signing_key": "k" * 16}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9222", "localhost:9222", "localhost", "[::1]:9222", "10.1.2.3"])
 def test_tools_are_let_in(host):
-    assert chromedoor.refusal({"Host": host}) is None
+    assert loopback.refusal({"Host": host}) is None
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_tools_are_let_in(host):
     ],
 )
 def test_web_pages_are_not(headers):
-    assert chromedoor.refusal(headers)
+    assert loopback.refusal(headers)
 
 
 def test_it_is_shut_by_default_and_never_without_an_owner():

@@ -5,7 +5,7 @@ import pytest
 
 from browserpool.model import credentials, errors, tokens
 from browserpool.model.names import BrowserId, TokenName
-from browserpool.router import door
+from browserpool.router import bearer, door
 from browserpool.store import tokens as rows
 from support import routers, waiting
 
@@ -27,7 +27,7 @@ from support import routers, waiting
     ],
 )
 def test_the_token_in_a_request(headers: dict[str, str], query: dict[str, str], expected: str | None) -> None:
-    assert door.bearer(headers=multidict.CIMultiDict(headers), query=query) == expected
+    assert bearer.said(headers=multidict.CIMultiDict(headers), query=query) == expected
 
 
 def test_an_agent_speaks_for_its_own_browser_only() -> None:

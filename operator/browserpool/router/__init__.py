@@ -10,6 +10,8 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``settings``   its configuration
 ``routes``     the URL table, as data
 ``services``   what a handler is given
+``bearer``     the bearer token that a request carries (pure)
+``loopback``   what may come in by a port without a token (pure)
 ``door``       who asks: bearer tokens, agent tokens
 ``chromedoor`` a port on loopback without a token, as Chrome's own is
 ``catalog``    pools, tokens and nodes, cached
@@ -24,6 +26,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``dbclock``    the database's time, which claim tokens are written in
 ``actions``    quick actions
 ``cdp``        CDP over WebSocket
+``relay``      an answer passed on as it comes
 ``bridge``     two WebSockets joined
 ``direct``     sessions whose client speaks to the browser itself
 ``devtools``   sessions over HTTP, Chrome's /json

@@ -5,7 +5,6 @@ to the store and one to the agent; the release runs after the answer.
 """
 
 import contextlib
-import logging
 from collections.abc import Iterator
 
 import aiohttp
@@ -16,12 +15,8 @@ from browserpool.lib import clock
 from browserpool.model import agentapi, claims, errors
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import envelope, shared
-from browserpool.router import holding, services, target
+from browserpool.router import holding, relay, services, target
 
-log = logging.getLogger(__name__)
-
-WHOLE = 1024 * 1024
-"""Bytes up to which an answer is read before the first is sent: until then an agent that dies can still be answered for."""
 SLACK = 15.0
 """Seconds for what an agent does around an action's own deadline: cleaning up, sending the answer."""
 PASSED_ON = (
@@ -87,7 +82,7 @@ async def _done(
 
     async def ask(held: holding.Held) -> web.StreamResponse:
         async with call.services.agents.action(held.party, action, body, deadline=deadline) as answer:
-            return await _passed_on(call.request, answer, headers(answer, wanted, held))
+            return await relay.passed_on(call.request, answer, headers=headers(answer, wanted, held))
 
     held, response = await claiming.engage(wanted, ask)
     claiming.release(held)
@@ -113,27 +108,6 @@ def browser_headers(wanted: target.Target, held: holding.Held) -> dict[str, str]
         "X-Browserpool-Locality": claim.locality,
         "X-Browserpool-Session": claim.session_id,
     }
-
-
-async def _passed_on(
-    request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]
-) -> web.StreamResponse:
-    if (answer.content_length or 0) <= WHOLE and answer.content_length is not None:
-        headers.pop("Content-Length", None)
-        return web.Response(status=answer.status, body=await answer.read(), headers=headers)
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    try:
-        async for chunk in answer.content.iter_any():
-            await response.write(chunk)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        # Half of it is with the client: all that can still be said is that it is not whole.
-        log.warning("an answer broke off", extra={"path": request.path, "why": repr(error)})
-        if request.transport is not None:
-            request.transport.abort()
-    else:
-        await response.write_eof()
-    return response
 
 
 @contextlib.contextmanager

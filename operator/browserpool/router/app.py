@@ -21,6 +21,7 @@ from browserpool.router import (
     claiming,
     dbclock,
     door,
+    loopback,
     place,
     quotas,
     routes,
@@ -63,7 +64,7 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
         if config.chrome_port is not None:
             chrome = application(parts, chromedoor.ROUTES, enter=_as_chrome(parts))
             await stack.enter_async_context(
-                lib_web.serve(chrome, host=chromedoor.HOST, port=config.chrome_port, grace=1.0)
+                lib_web.serve(chrome, host=loopback.HOST, port=config.chrome_port, grace=1.0)
             )
         main = application(parts, routes.ROUTES)
         address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))

@@ -5,18 +5,48 @@ only after the one before was taken by the other.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
+
+from browserpool.model import errors
 
 TEXT_OR_BINARY: Final = frozenset({aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY})
 GOING_AWAY: Final = 1001
 INTERNAL_ERROR: Final = 1011
 CLOSE_TIMEOUT: Final = 2.0
 
-Socket = web.WebSocketResponse[Any] | aiohttp.ClientWebSocketResponse[Any]
+_CLOSE: Final = b'"Browser.close"'
+_SMALL: Final = 256
+"""Bytes. Clients send this command bare; a frame that is larger carries something else, and is not searched."""
+
+Upstream = aiohttp.ClientWebSocketResponse[Any]
+Socket = web.WebSocketResponse[Any] | Upstream
+
+
+def ask_for_websocket(request: web.Request) -> None:
+    """Refuse, before anything is claimed, what is not the start of a WebSocket.
+
+    Raises:
+        errors.InvalidRequest: saying so.
+    """
+    if not web.WebSocketResponse().can_prepare(request).ok:
+        raise errors.InvalidRequest("This address speaks WebSocket only: connect to it with ws:// or wss://.")
+
+
+def accept(headers: Mapping[str, str]) -> web.WebSocketResponse[Any]:
+    """The client's side, not opened yet; ``headers`` go with its opening."""
+    client = web.WebSocketResponse[Any](max_msg_size=0, compress=False, decode_text=False, timeout=CLOSE_TIMEOUT)
+    client.headers.update(headers)
+    return client
+
+
+def asks_to_close(frame: bytes) -> bool:
+    """Whether a client's frame tells the browser to close: the session ends with that connection."""
+    return len(frame) < _SMALL and _CLOSE in frame
 
 
 async def pump(source: Socket, sink: Socket, *, seen: Callable[[bytes], None]) -> bool:
@@ -37,7 +67,7 @@ async def pump(source: Socket, sink: Socket, *, seen: Callable[[bytes], None]) -
 
 async def join(
     client: web.WebSocketResponse[Any],
-    upstream: aiohttp.ClientWebSocketResponse[Any],
+    upstream: Upstream,
     *,
     sent: Callable[[bytes], None],
     received: Callable[[bytes], None],
@@ -69,7 +99,7 @@ async def join(
 
 
 def _farewell(
-    upstream: aiohttp.ClientWebSocketResponse[Any],
+    upstream: Upstream,
     done: set["asyncio.Task[Any]"],
     watched: dict["asyncio.Task[Any]", Callable[[], tuple[int, str]]],
 ) -> tuple[int, str]:
@@ -89,3 +119,10 @@ async def _close(client: web.WebSocketResponse[Any], code: int, reason: str) -> 
             await client.close(code=code, message=reason.encode()[:123])
     except (TimeoutError, ConnectionError):
         return
+
+
+async def hang_up(upstream: Upstream) -> None:
+    """Close a connection that nobody uses any more; does not wait long."""
+    with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await upstream.close()

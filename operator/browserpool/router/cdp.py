@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from browserpool import metrics
@@ -19,19 +18,13 @@ from browserpool.router import actions, bridge, holding, lookup, services
 
 log = logging.getLogger(__name__)
 
-_CLOSE: Final = b'"Browser.close"'
-_SMALL: Final = 256
-"""Bytes. Clients send this command bare; a frame that is larger carries something else, and is not searched."""
-
-Upstream = aiohttp.ClientWebSocketResponse[Any]
-
 
 async def launch(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser: claim a browser and connect to it."""
-    ask_for_websocket(call.request)
+    bridge.ask_for_websocket(call.request)
     wanted = await call.wanted(claims.SessionKind.CDP)
 
-    async def connect(held: holding.Held) -> Upstream:
+    async def connect(held: holding.Held) -> bridge.Upstream:
         return await call.services.agents.cdp(held.party)
 
     async with counted(call) as count:
@@ -42,14 +35,14 @@ async def launch(call: services.Call) -> web.StreamResponse:
 
 async def reconnect(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser/{session}: the session again, or once more."""
-    ask_for_websocket(call.request)
+    bridge.ask_for_websocket(call.request)
     held = await lookup.mine(call)
     return await _serve(call, held, await _upstream(call, held))
 
 
 async def page(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser/{session}/page/{target}: one page of the session."""
-    ask_for_websocket(call.request)
+    bridge.ask_for_websocket(call.request)
     held = await lookup.mine(call)
     target = call.request.match_info["target"]
     return await _serve(call, held, await _upstream(call, held, target), whole=False)
@@ -57,22 +50,12 @@ async def page(call: services.Call) -> web.StreamResponse:
 
 async def any_page(call: services.Call) -> web.StreamResponse:
     """WS /devtools/page/{target}: Chrome's own address; whichever of the caller's sessions has that page."""
-    ask_for_websocket(call.request)
+    bridge.ask_for_websocket(call.request)
     target = call.request.match_info["target"]
     for held in await lookup.all_mine(call):
         with contextlib.suppress(errors.NotFound, errors.BrowserLost):
             return await _serve(call, held, await call.services.agents.cdp(held.party, target), whole=False)
     raise errors.NotFound(f"None of your sessions has a page {target[:64]!r}.")
-
-
-def ask_for_websocket(request: web.Request) -> None:
-    """Refuse, before anything is claimed, what is not the start of a WebSocket.
-
-    Raises:
-        errors.InvalidRequest: saying so.
-    """
-    if not web.WebSocketResponse().can_prepare(request).ok:
-        raise errors.InvalidRequest("This address speaks WebSocket only: connect to it with ws:// or wss://.")
 
 
 @contextlib.asynccontextmanager
@@ -98,7 +81,7 @@ async def counted(call: services.Call) -> AsyncIterator[Any]:
             quotas.leave(token.name)
 
 
-async def _upstream(call: services.Call, held: holding.Held, target: str | None = None) -> Upstream:
+async def _upstream(call: services.Call, held: holding.Held, target: str | None = None) -> bridge.Upstream:
     """A connection to a session that exists.
 
     Raises:
@@ -110,14 +93,13 @@ async def _upstream(call: services.Call, held: holding.Held, target: str | None 
 async def _serve(
     call: services.Call,
     held: holding.Held,
-    upstream: Upstream,
+    upstream: bridge.Upstream,
     *,
     whole: bool = True,
     headers: dict[str, str] | None = None,
 ) -> web.StreamResponse:
     """Bridge client and browser until one of them ends. ``whole``: the browser's own connection, with which the session ends too."""
-    client = web.WebSocketResponse[Any](max_msg_size=0, compress=False, decode_text=False, timeout=bridge.CLOSE_TIMEOUT)
-    client.headers.update(headers or {})
+    client = bridge.accept(headers or {})
     claiming = call.services.claiming
     claiming.holding.add(held)
     held.touch()
@@ -131,7 +113,7 @@ async def _serve(
                 raise
             log.warning("a CDP connection broke", extra={"session": held.session_id, "why": repr(error)})
         finally:
-            call.services.background.spawn(_closed(upstream), name="close a connection to an agent")
+            call.services.background.spawn(bridge.hang_up(upstream), name="close a connection to an agent")
             if whole and (ended.is_set() or held.asked_to_close) and not held.over.is_set() and not held.ending:
                 claiming.release(held)
     return client
@@ -141,13 +123,13 @@ async def _bridged(
     call: services.Call,
     held: holding.Held,
     client: web.WebSocketResponse[Any],
-    upstream: Upstream,
+    upstream: bridge.Upstream,
     *,
     goodbye: Callable[[], None],
 ) -> None:
     def sent(frame: bytes) -> None:
         held.active = True
-        if len(frame) < _SMALL and _CLOSE in frame:
+        if bridge.asks_to_close(frame):
             held.asked_to_close = True
 
     def received(_: bytes) -> None:
@@ -177,9 +159,3 @@ def _connected(held: holding.Held) -> Iterator[None]:
     finally:
         held.connections -= 1
         gauge.dec()
-
-
-async def _closed(upstream: Upstream) -> None:
-    with contextlib.suppress(TimeoutError, ConnectionError, aiohttp.ClientError):
-        async with asyncio.timeout(bridge.CLOSE_TIMEOUT):
-            await upstream.close()

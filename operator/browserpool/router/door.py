@@ -1,25 +1,13 @@
-"""Who asks: the bearer token in a request, and whose it is.
-
-Three ways to say it, in this order: ``Authorization: Bearer``; Cloudflare's old pair ``X-Auth-Email`` and ``X-Auth-Key``, of which
-the key is the token; ``?token=`` for clients that can set no header (``puppeteer.connect``'s address, a browser's WebSocket).
-"""
+"""Who asks: whose the bearer token of a request is."""
 
 from collections.abc import Mapping
 
 from browserpool import metrics
 from browserpool.model import credentials, errors, tokens
 from browserpool.model.names import BrowserId
-from browserpool.router import catalog
+from browserpool.router import bearer, catalog
 
 HOW = "Send it as `Authorization: Bearer TOKEN`, or as ?token= where no header can be set."
-
-
-def bearer(*, headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
-    """The token that the request carries, whoever's it is."""
-    scheme, _, value = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value.strip():
-        return value.strip()
-    return headers.get("X-Auth-Key") or query.get("token") or None
 
 
 async def enter(book: catalog.Catalog, *, headers: Mapping[str, str], query: Mapping[str, str]) -> tokens.Token:
@@ -28,7 +16,7 @@ async def enter(book: catalog.Catalog, *, headers: Mapping[str, str], query: Map
     Raises:
         errors.Unauthorized: no token, or nobody's.
     """
-    secret = bearer(headers=headers, query=query)
+    secret = bearer.said(headers=headers, query=query)
     if secret is None:
         metrics.REFUSED.labels("unauthorized").inc()
         raise errors.Unauthorized(f"A bearer token is required. {HOW}")
@@ -45,7 +33,7 @@ def enter_agent(browser_id: BrowserId, *, signing_key: str, headers: Mapping[str
     Raises:
         errors.Unauthorized: the token is not that browser's.
     """
-    secret = bearer(headers=headers, query={})
+    secret = bearer.said(headers=headers, query={})
     if secret is None or not credentials.is_agent_token(secret, signing_key=signing_key, browser_id=browser_id):
         metrics.REFUSED.labels("unauthorized").inc()
         raise errors.Unauthorized(f"The bearer token is not the agent token of browser {browser_id}.")
