@@ -26,7 +26,7 @@ from browserpool.model.names import HolderId, TokenName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
 from browserpool.model.tokens import Token
-from browserpool.router import chromedoor
+from browserpool.router import loopback
 from browserpool.router import settings as router_settings
 from browserpool.store import browsers, connect, leases, migrate, sessions, tokens
 
@@ -69,7 +69,7 @@ async def run(options: Options) -> None:
     with directory.held(options.data) as home, contextlib.ExitStack() as stack:
         options = dataclasses.replace(options, port=_free_port(options.host, options.port))
         if options.chrome_port is not None:
-            options = dataclasses.replace(options, chrome_port=_free_port(chromedoor.HOST, options.chrome_port))
+            options = dataclasses.replace(options, chrome_port=_free_port(loopback.HOST, options.chrome_port))
         _log_to(home, level=options.log_level, stack=stack)
         stack.callback(processes.kill_orphans)
         stack.callback(screen.finish)
@@ -123,7 +123,7 @@ async def _serve(
             if await _warm(reconciler, screen, stop):
                 screen.ready(url=url, token=home.token)
                 if options.chrome_port is not None:
-                    screen.say(f"as a local Chrome, without a token: http://{chromedoor.HOST}:{options.chrome_port}")
+                    screen.say(f"as a local Chrome, without a token: http://{loopback.HOST}:{options.chrome_port}")
             await stop.wait()
             screen.finish()
             screen.say("stopping: what runs may finish")
