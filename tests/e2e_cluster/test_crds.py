@@ -17,14 +17,14 @@ API = "browserpool.dev/v1alpha1"
 
 
 @pytest.fixture(scope="module")
-def api(cluster):
+def api(kubernetes):
     """The cluster, with our CRDs established and a namespace for objects that nobody acts on."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "crds"))
+    kubernetes.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "crds"))
     for name in ("browserpools", "browsersessions"):
-        cluster.kubectl("wait", f"crd/{name}.browserpool.dev", "--for=condition=Established", "--timeout=30s")
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    yield cluster
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        kubernetes.kubectl("wait", f"crd/{name}.browserpool.dev", "--for=condition=Established", "--timeout=30s")
+    kubernetes.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    yield kubernetes
+    kubernetes.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def pool(spec, *, name="shop"):

@@ -10,5 +10,6 @@ Kubernetes itself will stand behind one thin client here; ``local`` brings proce
 ``apply``       carries actions out: rows in the store, pods through ``Hands``
 ``crds``        the CustomResourceDefinitions, made from the models
 ``crds_texts``  what they say beyond the models: rules, statuses, printer columns
+``rights``      what it may do at the API server, as data; the chart's roles are compared with it
 =============== ======================================================================================
 """
