@@ -94,6 +94,13 @@ EGRESS = Counter(
 HEARTBEATS_SENT = Counter("browserpool_heartbeats_sent", "Heartbeats sent, by outcome", ["outcome"], registry=REGISTRY)
 
 # ---------------------------------------------------------------- local, controller
+ADMISSION_SECONDS = Histogram(
+    "browserpool_admission_seconds",
+    "Reviews that the API server asked for, by webhook and by what was decided",
+    ["webhook", "outcome"],
+    buckets=_FAST,
+    registry=REGISTRY,
+)
 AGENT_RESTARTS = Counter(
     "browserpool_agent_restarts",
     "Browsers replaced because their process or pod died",
