@@ -115,6 +115,12 @@ def up(
 
 
 @app.command()
+def controller() -> None:
+    """Run one replica of the controller on Kubernetes, configured by the environment (BROWSERPOOL_DSN, BROWSERPOOL_NAMESPACE, ...)."""
+    runpy.run_module("browserpool.controller", run_name="__main__")
+
+
+@app.command()
 def router() -> None:
     """Run one router, configured by the environment (BROWSERPOOL_DSN, BROWSERPOOL_SIGNING_KEY, ...)."""
     runpy.run_module("browserpool.router", run_name="__main__")

@@ -107,3 +107,29 @@ AGENT_RESTARTS = Counter(
     ["pool", "region"],
     registry=REGISTRY,
 )
+KUBE_REQUESTS = Counter(
+    "browserpool_kubernetes_requests",
+    "Requests to the API server, by what was asked and by the answer's status",
+    ["verb", "resource", "code"],
+    registry=REGISTRY,
+)
+PODS_CREATED = Counter(
+    "browserpool_pods_created", "Browsers' pods that the API server took", ["pool", "region"], registry=REGISTRY
+)
+PODS_DELETED = Counter(
+    "browserpool_pods_deleted", "Browsers' pods whose deletion was asked for", ["pool", "region"], registry=REGISTRY
+)
+RECONCILE_SECONDS = Histogram(
+    "browserpool_reconcile_seconds",
+    "One look at all pools with what was done about it, by how it ended",
+    ["outcome"],
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+WATCHES = Counter(
+    "browserpool_kubernetes_watches",
+    "Watches that ended, by why: lists again after expired, goes on after the rest",
+    ["resource", "reason"],
+    registry=REGISTRY,
+)
+LEADING = Gauge("browserpool_leading", "1 while this replica holds the Lease", registry=REGISTRY)

@@ -1,6 +1,7 @@
 """The house rules that no linter holds: what shadows what, what is described, what is documented."""
 
 import ast
+import dataclasses
 import operator
 import pathlib
 import re
@@ -14,6 +15,7 @@ import typer.main
 
 from browserpool import cli, metrics
 from browserpool.agent import settings as agent_settings
+from browserpool.controller import settings as controller_settings
 from browserpool.lib import settings
 from browserpool.router import routes
 from browserpool.router import settings as router_settings
@@ -118,21 +120,34 @@ def test_every_metric_is_documented():
     assert table("Metrics") == described
 
 
-def _default(field):
-    if field.is_required():
+def _defaults(model):
+    if dataclasses.is_dataclass(model):
+        return {field.name: field.default for field in dataclasses.fields(model)}
+    return {
+        name: dataclasses.MISSING if field.is_required() else field.default
+        for name, field in model.model_fields.items()
+    }
+
+
+def _default(value):
+    if value is dataclasses.MISSING:
         return "required"
-    if field.default in (None, "", ()):
+    if value in (None, "", ()):
         return "–"
-    if isinstance(field.default, bool):
-        return str(field.default).lower()
-    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_every_setting_is_documented():
     described = [
-        [settings.variable(name), _default(field)]
-        for model in (router_settings.RouterSettings, agent_settings.AgentSettings)
-        for name, field in model.model_fields.items()
+        [settings.variable(name), _default(value)]
+        for model in (
+            router_settings.RouterSettings,
+            agent_settings.AgentSettings,
+            controller_settings.ControllerSettings,
+        )
+        for name, value in _defaults(model).items()
     ]
     rows = [row for row in table("Settings") if row[0].startswith(settings.PREFIX)]
     assert [row[:2] for row in rows] == described

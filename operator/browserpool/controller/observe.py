@@ -3,10 +3,14 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from browserpool.controller.desired import seen
+from browserpool.controller.desired import seen, settling
+from browserpool.lib import clock
 from browserpool.model.browsers import Browser
 from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
+
+_UNCLAIMED = (BrowserState.STARTING, BrowserState.READY, BrowserState.RECYCLING)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,34 @@ class Pod:
 
 
 _NO_POD = seen.Pod.ABSENT
+
+
+class Observer:
+    """Looks at pools again and again, and remembers for how long each region has been short or has had too many."""
+
+    def __init__(self, *, now: clock.Monotonic = clock.monotonic) -> None:
+        self._now = now
+        self._since: dict[tuple[PoolName, RegionName], settling.Since] = {}
+
+    def world(
+        self, name: PoolName, pool: BrowserPool | None, rows: Iterable[Browser], pods: Mapping[BrowserId, Pod]
+    ) -> seen.World:
+        """All that exists of the pool ``name``, as it is now; ``rows`` and ``pods`` are those of that pool."""
+        found = joined(rows, pods, pool=name)
+        now = self._now()
+        here: dict[RegionName, settling.Since] = {}
+        for region in pool.spec.regions if pool is not None else ():
+            region_name = RegionName(region.name)
+            running = [b for b in found if b.region == region_name and b.pod.serves]
+            here[region_name] = settling.observed(
+                self._since.get((name, region_name), settling.Since()),
+                ready=sum(b.state is BrowserState.READY for b in running),
+                unclaimed=sum(b.state in _UNCLAIMED for b in running),
+                wanted=pool.spec.wanted(region) if pool is not None else 0,
+                now=now,
+            )
+            self._since[name, region_name] = here[region_name]
+        return seen.World(pool=name, browsers=found, settled=settling.ages(here, now=now))
 
 
 def joined(rows: Iterable[Browser], pods: Mapping[BrowserId, Pod], *, pool: PoolName) -> tuple[seen.Browser, ...]:

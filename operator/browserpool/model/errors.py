@@ -143,3 +143,13 @@ class Unavailable(BrowserpoolError):
 
 class SchemaTooNew(Unavailable):
     """A newer version of browserpool has migrated the database; this one must not touch it."""
+
+
+class ClusterUnavailable(Unavailable):
+    """The API server of the cluster cannot be reached, or asks to be left alone for a while."""
+
+
+class WatchExpired(BrowserpoolError):
+    """The API server no longer has what happened since that resource version: list again."""
+
+    status = 410

@@ -24,6 +24,9 @@ SURPLUS_SETTLES = 5.0
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
 """Seconds before a name whose pods die young is tried again: doubling from the first to the most."""
 
+DELETED = "drained, and its pod is deleted"
+"""The reason of a Forget that ends a browser's life in good order."""
+
 _UNCLAIMED = frozenset({BrowserState.STARTING, BrowserState.READY, BrowserState.RECYCLING})
 _ENDED = frozenset({None, BrowserState.GONE})
 
@@ -149,7 +152,7 @@ def _without_row(browser: seen.Browser) -> list[Action]:
 def _draining(browser: seen.Browser) -> list[Action]:
     match browser.pod:
         case seen.Pod.ABSENT:
-            return [Forget(browser_id=browser.browser_id, reason="drained, and its pod is deleted")]
+            return [Forget(browser_id=browser.browser_id, reason=DELETED)]
         case seen.Pod.STOPPING if browser.node is not seen.Node.LOST:
             return []
         case _:

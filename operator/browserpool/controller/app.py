@@ -1,0 +1,211 @@
+"""The process: its parts wired together, what every replica does, what only the leader does, and how it stops."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from kubernetes.aio import client as official
+
+from browserpool.controller import (
+    chronicle,
+    events,
+    handlers,
+    kube,
+    leader,
+    mirror,
+    nodes,
+    ops,
+    pods,
+    reconciler,
+    settings,
+    statuses,
+    wanted,
+)
+from browserpool.controller.desired import pod
+from browserpool.lib import chance, clock, tasks
+from browserpool.lib import web as lib_web
+from browserpool.model import errors
+from browserpool.store import connect, migrate
+
+log = logging.getLogger(__name__)
+
+_STUCK = 120.0
+"""Seconds without the end of a round after which a leader is not alive: each of its requests is bounded far below that."""
+_TRY_EVERY = 2.0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Controller:
+    """A replica that runs. ``round`` is the leader's reconciler; None: another leads."""
+
+    config: settings.ControllerSettings
+    client: kube.Client
+    election: leader.Election
+    db: connect.Database | None = None
+    round: reconciler.Reconciler | None = None
+    ops_address: lib_web.Address | None = None
+
+    def alive(self) -> str:
+        """What is so wrong that only a restart helps; empty: nothing."""
+        if self.round is not None and clock.monotonic() - self.round.last > _STUCK:
+            return f"no round has ended for {_STUCK:g} s"
+        return ""
+
+    def ready(self) -> str:
+        """What is missing for this replica to lead or to stand by; empty: nothing."""
+        if self.db is None:
+            return "the store was not reached yet"
+        return "" if self.election.reached else "the API server was not reached yet"
+
+
+@contextlib.asynccontextmanager
+async def running(config: settings.ControllerSettings) -> AsyncIterator[Controller]:
+    """A replica, while the block runs: it stands by, and leads while it holds the Lease. Leaving gives the Lease back.
+
+    Raises:
+        errors.ClusterUnavailable: there is no configuration to reach a cluster with.
+    """
+    configuration = await kube.configured(config.kubeconfig)
+    async with contextlib.AsyncExitStack() as stack:
+        client = kube.Client(configuration, namespace=config.namespace, timeout=config.request_timeout)
+        await stack.enter_async_context(client)
+        replica = Controller(config=config, client=client, election=leader.Election(client, _rules(config)))
+        application = ops.application(alive=replica.alive, ready=replica.ready)
+        replica.ops_address = await stack.enter_async_context(
+            lib_web.serve(application, host=config.host, port=config.ops_port, grace=1.0)
+        )
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        working = group.create_task(_stand_by(replica, configuration), name="controller")
+        try:
+            yield replica
+        finally:
+            working.cancel()
+
+
+def _rules(config: settings.ControllerSettings) -> leader.Rules:
+    return leader.Rules(
+        name=config.lease_name,
+        identity=config.identity,
+        lasts=config.lease_duration,
+        renew=config.renew_deadline,
+        retry=config.retry_period,
+    )
+
+
+async def _stand_by(replica: Controller, configuration: official.Configuration) -> None:
+    """What every replica does."""
+    async with _store(replica.config) as db:
+        replica.db = db
+        await replica.election.lead(lambda: _lead(replica, configuration, db))
+
+
+@contextlib.asynccontextmanager
+async def _store(config: settings.ControllerSettings) -> AsyncIterator[connect.Database]:
+    """The store, as soon as it can be reached and has this version's schema."""
+    while True:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                db = await stack.enter_async_context(
+                    connect.opened(config.dsn, process="controller", max_size=config.db_connections)
+                )
+                await migrate.require(db)
+            except errors.Unavailable as error:
+                log.warning("the store cannot be used yet", extra={"why": error.message})
+            else:
+                yield db
+                return
+        await asyncio.sleep(chance.jitter(_TRY_EVERY))
+
+
+# ---------------------------------------------------------------- the leader
+async def _lead(replica: Controller, configuration: official.Configuration, db: connect.Database) -> None:
+    """What only the leader does, until cancelled."""
+    wake = asyncio.Event()
+    client, config = replica.client, replica.config
+
+    def changed(*_: object) -> None:
+        wake.set()
+
+    standing = nodes.Nodes(client, on_change=changed)
+    running_pods = pods.Pods(client, standing, signing_key=config.signing_key, on_change=changed)
+    pools = mirror.Mirror(client, kube.POOLS, seen=wanted.read, on_change=changed)
+    recorder = events.Recorder(client, identity=config.identity)
+    world = reconciler.World(
+        db=db,
+        pools=pools,
+        pods=running_pods,
+        nodes=standing,
+        statuses=statuses.Statuses(client, pools),
+        chronicle=chronicle.Chronicle(recorder),
+        defaults=defaults(config, owners=await _owners(client, config.owner_deployment)),
+        concurrency=config.concurrency,
+        resync=config.resync,
+    )
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(standing.mirror.run(), name="nodes")
+            group.create_task(running_pods.mirror.run(), name="pods")
+            group.create_task(
+                handlers.watch(configuration, namespace=config.namespace, pools=_into(pools)), name="kopf"
+            )
+            await standing.mirror.synced.wait()
+            await running_pods.mirror.synced.wait()
+            replica.round = reconciler.Reconciler(world, wake)
+            await replica.round.run()
+    finally:
+        replica.round = None
+
+
+def defaults(config: settings.ControllerSettings, *, owners: tuple[dict[str, Any], ...] = ()) -> pod.Defaults:
+    """What the settings say of all browsers' pods."""
+    return pod.Defaults(
+        namespace=config.namespace,
+        image=config.browser_image,
+        pull_policy=config.image_pull_policy,
+        router_url=config.router_url,
+        pull_secrets=tuple(name.strip() for name in config.image_pull_secrets.split(",") if name.strip()),
+        owners=owners,
+    )
+
+
+def _into(pools: mirror.Mirror[wanted.Wanted]) -> handlers.Heard:
+    def heard(kind: str | None, found: kube.Object) -> None:
+        if kind == "DELETED":
+            pools.drop(found["metadata"]["name"], version=mirror.version_of(found))
+        else:
+            pools.put(found)
+
+    return heard
+
+
+async def _owners(client: kube.Client, deployment: str) -> tuple[dict[str, Any], ...]:
+    """The controller's own Deployment as owner of what it makes: when it is uninstalled, browsers go with it.
+
+    As their controller, too: ``kubectl drain`` and autoscalers leave alone what nobody would put back. Deployments themselves look at
+    ReplicaSets only.
+    """
+    if not deployment:
+        return ()
+    for delay in tasks.backoff(first=0.5, most=5.0):
+        try:
+            found = await client.get(kube.DEPLOYMENTS, deployment)
+        except errors.ClusterUnavailable:
+            await asyncio.sleep(chance.jitter(delay, share=0.3))
+        except errors.BrowserpoolError as error:
+            log.warning("browsers' pods will have no owner", extra={"deployment": deployment, "why": error.message})
+            return ()
+        else:
+            return (
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "name": deployment,
+                    "uid": found["metadata"]["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                },
+            )
+    raise AssertionError("a backoff does not end")

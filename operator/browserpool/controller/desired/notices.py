@@ -1,0 +1,88 @@
+"""What a person would ask about, as sentences: from what was done, and from how one status differs from the last. Pure."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from browserpool.controller.desired import plan, status
+from browserpool.model.names import RegionName
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """``reason`` is one word for machines, ``message`` for people; ``warning``: somebody should look."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def of_actions(actions: Iterable[tuple[RegionName, plan.Action]]) -> list[Notice]:
+    """One sentence for what was done of each sort in each region, with numbers."""
+    made: collections.Counter[RegionName] = collections.Counter()
+    adopted: collections.Counter[RegionName] = collections.Counter()
+    deleted: collections.Counter[tuple[RegionName, str]] = collections.Counter()
+    drained: collections.Counter[tuple[RegionName, str]] = collections.Counter()
+    forgotten: collections.Counter[tuple[RegionName, str]] = collections.Counter()
+    for region, action in actions:
+        match action:
+            case plan.Create():
+                made[region] += 1
+            case plan.Adopt():
+                adopted[region] += 1
+            case plan.Drain(reason=reason):
+                drained[region, reason] += 1
+            case plan.Delete(reason=reason):
+                deleted[region, reason] += 1
+            case plan.Forget(reason=reason) if reason != plan.DELETED:
+                forgotten[region, reason] += 1
+    return [
+        *(Notice(reason="Created", message=f"{_browsers(n)} created in {region}") for region, n in made.items()),
+        *(Notice(reason="Adopted", message=f"{_browsers(n)} registered in {region}") for region, n in adopted.items()),
+        *(Notice(reason="Drained", message=_told(n, "drained", *what)) for what, n in drained.items()),
+        *(Notice(reason="Deleted", message=_told(n, "deleted", *what)) for what, n in deleted.items()),
+        *(Notice(reason="Lost", message=_told(n, "lost", *what), warning=True) for what, n in forgotten.items()),
+    ]
+
+
+def _told(number: int, what: str, region: RegionName, why: str) -> str:
+    return f"{_browsers(number)} {what} in {region}: {why}"
+
+
+def _browsers(number: int) -> str:
+    return "1 browser" if number == 1 else f"{number} browsers"
+
+
+def of_change(
+    before: status.PoolStatus | None, now: status.PoolStatus, *, complaints: dict[RegionName, str]
+) -> list[Notice]:
+    """What has become so since ``before``. ``complaints`` has, for a region, what scheduler or kubelet says of one of its pods."""
+    earlier = {region.name: region for region in before.regions} if before is not None else {}
+    return [
+        notice
+        for region in now.regions
+        for notice in _of_region(earlier.get(region.name), region, complaints.get(region.name, ""))
+    ] + list(_of_conditions(before, now))
+
+
+def _of_region(before: status.RegionStatus | None, now: status.RegionStatus, complaint: str) -> Iterator[Notice]:
+    because = f": {complaint}" if complaint else ""
+    if before is not None and before.wanted != now.wanted:
+        yield Notice(reason="Scaled", message=f"{now.name} is to keep {now.wanted} ready, {before.wanted} before")
+    if now.unschedulable and not (before is not None and before.unschedulable):
+        message = f"{_browsers(now.unschedulable)} in {now.name} wait for a node{because}"
+        yield Notice(reason="Unschedulable", message=message, warning=True)
+    if now.failing and not (before is not None and before.failing):
+        message = f"{_browsers(now.failing)} in {now.name} do not run ({now.failure}){because}"
+        yield Notice(reason="CrashLoop", message=message, warning=True)
+    if now.stale and not (before is not None and before.stale):
+        yield Notice(reason="HeartbeatsLate", message=f"heartbeats of {now.name} are not written in time", warning=True)
+
+
+def _of_conditions(before: status.PoolStatus | None, now: status.PoolStatus) -> Iterator[Notice]:
+    was = {one.type: one.status for one in before.conditions} if before is not None else {}
+    for one in now.conditions:
+        if one.type == "Ready" and one.status and was.get("Ready") is not True:
+            yield Notice(reason="Ready", message=one.message)
+        if one.type == "Ready" and one.status is False and was.get("Ready"):
+            yield Notice(reason="NotReady", message=one.message, warning=True)

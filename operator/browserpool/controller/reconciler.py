@@ -1,0 +1,267 @@
+"""Observe → plan → apply for every pool, again and again, while this replica leads.
+
+A round looks at everything: rows (one statement), pods and nodes (from memory). Events only wake it, so one that is missed costs a
+delay. While the store or the API server cannot be reached nothing is decided: what is known then is old.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping
+
+from browserpool import metrics
+from browserpool.controller import apply, chronicle, mirror, nodes, observe, pods, records, statuses, wanted
+from browserpool.controller.desired import notices, plan, pod, seen, shards, status
+from browserpool.lib import chance, clock, tasks
+from browserpool.model import errors
+from browserpool.model.browsers import Browser
+from browserpool.model.names import BrowserId, PoolName
+from browserpool.model.pool import BrowserPool
+from browserpool.model.regions import RegionStatus
+from browserpool.model.states import BrowserState
+from browserpool.store import browsers, connect, regions
+from browserpool.store import pools as stored
+
+log = logging.getLogger(__name__)
+
+_SOON = 0.1
+"""Seconds between two rounds at least, and after a round as long again as it took: however much happens, half the time is left."""
+_REFRESH = 60.0
+"""Seconds between two lists of the pools: kopf tells what changes, but not what was deleted while it could not watch."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the reconciler looks at and acts on."""
+
+    db: connect.Database
+    pools: mirror.Mirror[wanted.Wanted]
+    pods: pods.Pods
+    nodes: nodes.Nodes
+    statuses: statuses.Statuses
+    chronicle: chronicle.Chronicle
+    defaults: pod.Defaults
+    concurrency: int
+    resync: float
+
+
+class Reconciler:
+    """``wake`` is set by whoever sees that something has changed."""
+
+    def __init__(self, world: World, wake: asyncio.Event, *, now: clock.Monotonic = clock.monotonic) -> None:
+        self._world = world
+        self._wake = wake
+        self._now = now
+        self._observer = observe.Observer(now=now)
+        self._records = records.Records(world.db, now=now)
+        self._good: dict[PoolName, BrowserPool] | None = None
+        self._cleaned: set[PoolName] = set()
+        self._refreshed = float("-inf")
+        self.rounds = 0
+        """Rounds that went through."""
+        self.last = now()
+        """When the last round ended, however it did."""
+
+    async def run(self) -> None:
+        """Rounds until cancelled."""
+        delays = tasks.backoff(first=0.5, most=10.0)
+        while True:
+            self._wake.clear()
+            started = self._now()
+            outcome = await self._told_round()
+            self.last = self._now()
+            took = self.last - started
+            metrics.RECONCILE_SECONDS.labels(outcome).observe(took)
+            if outcome in ("idle", "changed"):
+                delays = tasks.backoff(first=0.5, most=10.0)
+                await asyncio.sleep(max(_SOON, took))
+                if outcome == "idle":
+                    await self._woken(within=self._world.resync)
+            else:
+                await asyncio.sleep(chance.jitter(next(delays), share=0.3))
+
+    async def _woken(self, *, within: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), within)
+
+    async def _told_round(self) -> str:
+        """One round; answers how it ended."""
+        try:
+            changed = await self.once()
+        except errors.ClusterUnavailable as error:
+            log.warning("the API server is away; everything stays as it is", extra={"why": error.message})
+            return "cluster-away"
+        except errors.Unavailable as error:
+            log.warning("the store is away; everything stays as it is", extra={"why": error.message})
+            await self._say_store_is_away(error)
+            return "store-away"
+        except errors.BrowserpoolError as error:
+            log.error("a round failed; the next one sees what is left to do", extra={"why": error.message})  # noqa: TRY400 - the message says it
+            return "failed"
+        self.rounds += 1
+        return "changed" if changed else "idle"
+
+    async def once(self) -> bool:
+        """One round over all pools; answers whether it did anything.
+
+        Raises:
+            errors.ClusterUnavailable: the API server is away.
+            errors.Unavailable: the store is.
+        """
+        world = self._world
+        await self._refresh()
+        objects = {one.name: one for one in world.pools.objects.values()}
+        good, problems = await self._understood(objects)
+        await self._records.publish(good)
+        await self._records.publish_nodes(world.nodes.published(good.values()))
+        await self._records.prune()
+        rows = _by_pool(await browsers.listing(world.db))
+        heard = await regions.listing(world.db)
+        there = world.pods.by_pool()
+        living = {name for name, of in rows.items() if any(row.state is not BrowserState.GONE for row in of)}
+        changed = False
+        for name in sorted(living | there.keys() | objects.keys()):
+            one = objects.get(name)
+            if one is not None and name not in good:
+                await self._refuse(one, problems[name])
+                continue
+            changed |= await self._reconcile(
+                name,
+                one,
+                None if one is None else good[name],
+                rows=rows.get(name, []),
+                there=there.get(name, {}),
+                heard=heard,
+                problem=problems.get(name),
+            )
+        await self._clean(rows, there, objects)
+        await world.chronicle.tell(objects)
+        return changed
+
+    async def _refresh(self) -> None:
+        world = self._world
+        if not (world.pods.mirror.connected and world.nodes.mirror.connected):
+            raise errors.ClusterUnavailable("The watches of pods and nodes are interrupted.")
+        if self._now() - self._refreshed >= _REFRESH:
+            await world.pools.refresh()
+            self._refreshed = self._now()
+        await world.pods.repair_secrets(world.defaults)
+
+    async def _understood(
+        self, objects: Mapping[PoolName, wanted.Wanted]
+    ) -> tuple[dict[PoolName, BrowserPool], dict[PoolName, status.Condition]]:
+        """What each pool wants, as last understood; and what is wrong with those that are not understood, or refused."""
+        if self._good is None:
+            self._good = {pool.name: pool for pool in await stored.listing(self._world.db)}
+        clashes = wanted.colliding(objects.values())
+        good: dict[PoolName, BrowserPool] = {}
+        problems: dict[PoolName, status.Condition] = {}
+        for one in objects.values():
+            if one.name in clashes:
+                problems[one.name] = _not_ready("NameConflict", clashes[one.name])
+            elif one.pool is not None:
+                good[one.name] = one.pool
+            else:
+                problems[one.name] = _not_ready("InvalidSpec", one.problem)
+                if one.name in self._good:
+                    good[one.name] = self._good[one.name]
+        self._good = good
+        return good, problems
+
+    async def _reconcile(
+        self,
+        name: PoolName,
+        one: wanted.Wanted | None,
+        pool: BrowserPool | None,
+        *,
+        rows: list[Browser],
+        there: Mapping[BrowserId, observe.Pod],
+        heard: list[RegionStatus],
+        problem: status.Condition | None,
+    ) -> bool:
+        world = self._world
+        wants = None if pool is None else wanted.with_image(pool, world.defaults.image)
+        seen_world = self._observer.world(name, wants, rows, there)
+        actions = plan.plan(wants, seen_world)
+        if one is not None and wants is not None:
+            await self._show(one, wants, seen_world, heard=heard, problem=problem)
+        if not actions:
+            return False
+        hands = world.pods.hands(wants, world.defaults)
+        failures = await apply.carry_out(world.db, hands, name, actions, concurrency=world.concurrency)
+        if one is not None:
+            failed = {failure.action.browser_id for failure in failures}
+            world.chronicle.did(one, seen_world, [action for action in actions if action.browser_id not in failed])
+            for message in {str(failure.error) for failure in failures}:
+                world.chronicle.say(one, notices.Notice(reason="Failed", message=message, warning=True))
+        return True
+
+    # ------------------------------------------------------------ what is said
+    async def _show(
+        self,
+        one: wanted.Wanted,
+        pool: BrowserPool,
+        seen_world: seen.World,
+        *,
+        heard: list[RegionStatus],
+        problem: status.Condition | None,
+    ) -> None:
+        now = status.summary(pool, seen_world, heard=heard)
+        if problem is not None:
+            kept = tuple(condition for condition in now.conditions if condition.type != problem.type)
+            now = dataclasses.replace(now, conditions=(problem, *kept))
+            self._say_problem(one, problem)
+        await self._world.statuses.show(one, now)
+        self._world.chronicle.saw(one, now, self._world.pods.of(one.name))
+
+    async def _refuse(self, one: wanted.Wanted, problem: status.Condition) -> None:
+        """Nothing is done for this pool, and nothing undone."""
+        self._say_problem(one, problem)
+        await self._world.statuses.mark(one, [problem])
+
+    def _say_problem(self, one: wanted.Wanted, problem: status.Condition) -> None:
+        self._world.chronicle.say(one, notices.Notice(reason=problem.reason, message=problem.message, warning=True))
+
+    async def _say_store_is_away(self, error: errors.Unavailable) -> None:
+        away = status.Condition(type="DatabaseFresh", status=False, reason="Unreachable", message=error.message)
+        try:
+            for one in list(self._world.pools.objects.values()):
+                self._say_problem(one, dataclasses.replace(away, reason="DatabaseUnreachable"))
+                await self._world.statuses.mark(one, [away])
+            await self._world.chronicle.tell({one.name: one for one in self._world.pools.objects.values()})
+        except errors.BrowserpoolError as unsaid:
+            log.warning("that the store is away could not be said", extra={"why": unsaid.message})
+
+    # ------------------------------------------------------------ what is left
+    async def _clean(
+        self,
+        rows: Mapping[PoolName, list[Browser]],
+        there: Mapping[PoolName, object],
+        objects: Mapping[PoolName, wanted.Wanted],
+    ) -> None:
+        """Delete the Secrets of pools of which nothing but rows of what was is left."""
+        self._cleaned -= objects.keys()
+        for name, of in rows.items():
+            over = all(row.state is BrowserState.GONE for row in of) and name not in there and name not in objects
+            if over and name not in self._cleaned:
+                await self._world.pods.remove_secrets(_secrets(name, of))
+                self._cleaned.add(name)
+
+
+def _by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
+    found: dict[PoolName, list[Browser]] = {}
+    for row in rows:
+        found.setdefault(row.pool, []).append(row)
+    return found
+
+
+def _secrets(pool: PoolName, rows: Iterable[Browser]) -> list[str]:
+    """The Secrets that these browsers took their credentials from."""
+    ordinals = ((row.region, observe.ordinal(row.browser_id, pool=pool)) for row in rows)
+    numbers = {(region, shards.shard(ordinal)) for region, ordinal in ordinals if ordinal is not None}
+    return [shards.name(pool=pool, region=region, number=number) for region, number in sorted(numbers)]
+
+
+def _not_ready(reason: str, message: str) -> status.Condition:
+    return status.Condition(type="Ready", status=False, reason=reason, message=message)
