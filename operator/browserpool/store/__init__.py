@@ -10,7 +10,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``connect``    the pool of connections; deadlines, one retry on a broken connection, errors mapped
 ``queries``    loads ``sql/*.sql``
 ``migrate``    brings a database to the schema that this code needs
-``browsers``   register, locate, hello, drain, withdraw, forget, sweep, listing
+``browsers``   register, locate, hello, drain, withdraw, forget, sweep, claimable, listing
 ``leases``     claim, renew, release, expire
 ``sessions``   live and past sessions, to be read
 ``heartbeats`` the batch writer

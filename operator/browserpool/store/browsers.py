@@ -78,6 +78,12 @@ async def forget(db: connect.Database, browser_ids: Collection[BrowserId]) -> in
     )
 
 
+async def claimable(db: connect.Database, browser_ids: Collection[BrowserId]) -> frozenset[BrowserId]:
+    """Which of these are, or may again be, somebody's: their pods must not be deleted."""
+    found = await connect.fetch(db, _SQL["claimable"], {"browser_ids": list(browser_ids)}, into=_browser_id)
+    return frozenset(found)
+
+
 async def listing(db: connect.Database, *, pool: PoolName | None = None) -> list[Browser]:
     """All browsers (of ``pool``), those gone included, by name."""
     return await connect.fetch(db, _SQL["listing"], {"pool": pool}, into=_browser)
@@ -96,6 +102,10 @@ async def sweep(db: connect.Database, *, unseen: float = 60.0) -> int:
 async def prune(db: connect.Database, *, older_than: float) -> int:
     """Delete the rows of browsers gone for ``older_than`` seconds. Answers how many there were."""
     return await connect.execute(db, _SQL["prune"], {"older_than": older_than})
+
+
+def _browser_id(*, browser_id: str) -> BrowserId:
+    return BrowserId(browser_id)
 
 
 def _fence(*, fence: int) -> Fence:

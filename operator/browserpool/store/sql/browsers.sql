@@ -121,6 +121,11 @@ update browsers b set
 from chosen
 where b.browser_id = chosen.browser_id;
 
+-- name: claimable
+select b.browser_id from browsers b
+where b.browser_id = any(%(browser_ids)s::text[]) and b.state not in ('draining', 'gone')
+order by b.browser_id;
+
 -- name: listing
 select
     b.browser_id, b.pool, b.region, b.zone, b.node, b.template_hash, b.state::text as state, b.fence, b.incarnation, b.address,
