@@ -127,6 +127,12 @@ def router() -> None:
 
 
 @app.command()
+def sidecar() -> None:
+    """Run one sidecar, configured by the environment (BROWSERPOOL_ROUTER_URL, BROWSERPOOL_TOKEN_FILE, ...)."""
+    runpy.run_module("browserpool.router.sidecar", run_name="__main__")
+
+
+@app.command()
 def agent() -> None:
     """Run one agent, configured by the environment (BROWSERPOOL_BROWSER_ID, ...)."""
     runpy.run_module("browserpool.agent", run_name="__main__")

@@ -19,6 +19,7 @@ from browserpool.controller import settings as controller_settings
 from browserpool.lib import settings
 from browserpool.router import routes
 from browserpool.router import settings as router_settings
+from browserpool.router.sidecar import settings as sidecar_settings
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "browserpool"
@@ -144,6 +145,7 @@ def test_every_setting_is_documented():
         [settings.variable(name), _default(value)]
         for model in (
             router_settings.RouterSettings,
+            sidecar_settings.SidecarSettings,
             agent_settings.AgentSettings,
             controller_settings.ControllerSettings,
         )

@@ -46,7 +46,7 @@ def from_aiohttp(error: web.HTTPException, request: web.Request) -> web.Response
 def unexpected(error: Exception, request: web.Request) -> web.Response:
     """A fault of ours: logged whole, told in one sentence."""
     log.error("a request failed", extra={"method": request.method, "path": request.path}, exc_info=error)
-    return failure(errors.BrowserpoolError("Something went wrong at the router; its log says what."))
+    return failure(errors.BrowserpoolError("Something went wrong here; the log says what."))
 
 
 @web.middleware

@@ -1,6 +1,6 @@
 """What agents say: hello when they start, heartbeats from then on."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pydantic
 from aiohttp import web
@@ -14,35 +14,38 @@ from browserpool.store import browsers
 
 Message = TypeVar("Message", model.Hello, model.Heartbeat)
 
+_HELLO: Final = pydantic.TypeAdapter(model.Hello)
+_HEARTBEAT: Final = pydantic.TypeAdapter(model.Heartbeat)
+
 
 async def hello(call: services.Call) -> web.StreamResponse:
     """POST /internal/v1/hello: an agent has started, here is where it is reached."""
-    word = await _message(call, model.Hello)
+    word = await _message(call, _HELLO)
     welcome = await browsers.hello(call.services.db, word)
     if welcome is None:
         raise errors.NotFound(f"Browser {word.browser_id} is not registered; whoever starts it registers it first.")
     call.services.database_clock.observe(welcome.now)
     call.services.chromium = word.chromium or call.services.chromium
-    return lib_web.json_response(welcome.model_dump(mode="json"))
+    return lib_web.json_response(welcome)
 
 
 async def heartbeat(call: services.Call) -> web.StreamResponse:
     """POST /internal/v1/heartbeat: answered once it is written."""
-    beat = await _message(call, model.Heartbeat)
+    beat = await _message(call, _HEARTBEAT)
     try:
         reply = await call.services.heartbeats.submit(beat)
     except errors.TooManyRequests as full:
         raise errors.Unavailable(full.message, retry_after=full.retry_after) from full
     call.services.database_clock.observe(reply.now)
-    return web.Response(body=reply.model_dump_json(), content_type=lib_web.JSON)
+    return lib_web.json_response(reply)
 
 
-async def _message(call: services.Call, kind: type[Message]) -> Message:
+async def _message(call: services.Call, reader: pydantic.TypeAdapter[Message]) -> Message:
     try:
-        word = kind.model_validate_json(await call.request.read())
+        word = reader.validate_json(await call.request.read())
     except pydantic.ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors())
-        raise errors.InvalidRequest(f"This is no {kind.__name__}: {wrong}") from error
+        raise errors.InvalidRequest(f"This is no {error.title}: {wrong}") from error
     door.enter_agent(
         BrowserId(word.browser_id),
         signing_key=call.services.settings.signing_key,
