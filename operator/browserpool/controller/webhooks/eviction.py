@@ -1,0 +1,105 @@
+"""The guard over evictions: a node can be emptied, and no session is cut by it.
+
+The browser is drained in the store first, in the one statement that also says whether it is held: from then on nobody claims it. One that
+is free may go at once. A held one may go when its session ends; until then the answer is 429, upon which ``kubectl drain`` and the
+cluster's autoscalers ask again every few seconds.
+
+While the store cannot say, a browser's pod stays (429): a session that is cut is lost, and an eviction that waits is not. This keeps
+nobody from emptying the node of anything else, the database's own pod included: for that the pod's labels are looked at. And it lasts
+only while somebody serves this webhook: it is ``failurePolicy: Ignore``, so that a controller that is down holds up no eviction.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from browserpool.controller.desired import labels
+from browserpool.controller.webhooks import review
+from browserpool.model import errors
+from browserpool.model.names import BrowserId
+from browserpool.model.states import BrowserState
+from browserpool.store import browsers, connect
+
+log = logging.getLogger(__name__)
+
+STORE_WITHIN: Final = 3.0
+LABELS_WITHIN: Final = 3.0
+"""Seconds for either's answer: together less than the webhook's deadline, after which the API server lets the eviction pass."""
+TOO_MANY: Final = 429
+"""What the API server itself answers where a PodDisruptionBudget stands against an eviction: clients know to come again."""
+
+
+class Pods(Protocol):
+    """Where a pod's labels are read."""
+
+    async def labels(self, name: str) -> Mapping[str, str]:
+        """Those of the pod in the controller's namespace.
+
+        Raises:
+            errors.NotFound: there is no such pod.
+            errors.BrowserpoolError: nobody can say.
+        """
+
+
+class Guard:
+    """Decides on evictions in one namespace."""
+
+    def __init__(self, *, db: connect.Database, pods: Pods, namespace: str) -> None:
+        self._db = db
+        self._pods = pods
+        self._namespace = namespace
+
+    async def decide(self, request: review.Request) -> review.Answer:
+        """Whether the pod may be evicted now. On a dry run nothing is drained."""
+        if request.namespace != self._namespace:
+            return review.Answer(outcome="not_ours")
+        # An Eviction is named as its pod, also where the request's own name is left out.
+        name = request.name or str((request.object.get("metadata") or {}).get("name") or "")
+        try:
+            async with asyncio.timeout(STORE_WITHIN):
+                state = await self._state(BrowserId(name), dry_run=request.dry_run)
+        except (errors.Unavailable, TimeoutError):
+            return await self._without_store(name)
+        if state is None:
+            return review.Answer(outcome="not_ours")
+        if state is BrowserState.CLAIMED:
+            log.info("an eviction waits for a session's end", extra={"browser": name})
+            return _later(
+                "claimed",
+                f"Browser {name} is held by a session; it takes no other, and may be evicted when this one ends.",
+            )
+        return review.Answer(outcome="drained")
+
+    async def _state(self, browser_id: BrowserId, *, dry_run: bool) -> BrowserState | None:
+        if dry_run:
+            return await browsers.state(self._db, browser_id)
+        return await browsers.withdraw(self._db, browser_id)
+
+    async def _without_store(self, name: str) -> review.Answer:
+        if not await self._may_be_browser(name):
+            return review.Answer(outcome="not_ours")
+        log.warning("an eviction waits for the store", extra={"browser": name})
+        return _later(
+            "store_unavailable",
+            f"browserpool's database cannot say whether browser {name} is held by a session, so it stays until it can.",
+        )
+
+    async def _may_be_browser(self, name: str) -> bool:
+        try:
+            async with asyncio.timeout(LABELS_WITHIN):
+                found = await self._pods.labels(name)
+        except errors.NotFound:
+            return False
+        except (errors.BrowserpoolError, TimeoutError):
+            return True
+        return all(found.get(key) == value for key, value in labels.OURS.items())
+
+
+def _later(outcome: str, message: str) -> review.Answer:
+    return review.Answer(outcome=outcome, allowed=False, code=TOO_MANY, reason="TooManyRequests", message=message)
+
+
+def labels_of(pod: Mapping[str, Any]) -> Mapping[str, str]:
+    """A pod's labels from its JSON."""
+    return (pod.get("metadata") or {}).get("labels") or {}

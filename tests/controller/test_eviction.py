@@ -1,0 +1,167 @@
+"""Evictions against a real store: what may go at once, what waits, and what happens while nobody can say."""
+
+import asyncio
+
+import pytest
+
+from browserpool.controller.desired import labels
+from browserpool.controller.webhooks import eviction, review
+from browserpool.model import errors
+from browserpool.model.states import BrowserState
+from browserpool.store import browsers, connect, leases
+from support import fleet as fleets
+
+NAMESPACE = "browsers"
+BROWSER = "default-eu-0"
+
+
+class Pods:
+    """The pods of the namespace: labels by name, or why nobody can say."""
+
+    def __init__(self, **named):
+        self.named = named
+        self.trouble = None
+
+    async def labels(self, name):
+        if self.trouble is not None:
+            raise self.trouble
+        if name not in self.named:
+            raise errors.NotFound(f"no pod {name}")
+        return self.named[name]
+
+
+@pytest.fixture
+def fleet(database):
+    return fleets.Fleet(database)
+
+
+@pytest.fixture
+def pods():
+    return Pods(**{BROWSER: dict(labels.OURS), "browserpool-database-0": {labels.COMPONENT: "database"}})
+
+
+@pytest.fixture
+def guard(database, pods):
+    return eviction.Guard(db=database, pods=pods, namespace=NAMESPACE)
+
+
+def asked(name=BROWSER, *, namespace=NAMESPACE, dry_run=False, named_by_object=False):
+    return review.asked(
+        {
+            "request": {
+                "uid": "u1",
+                "namespace": namespace,
+                "name": "" if named_by_object else name,
+                "operation": "CREATE",
+                "dryRun": dry_run,
+                "object": {"kind": "Eviction", "metadata": {"name": name, "namespace": namespace}},
+            }
+        }
+    )
+
+
+async def state(fleet):
+    return (await fleet.row(BROWSER)).state
+
+
+@pytest.mark.parametrize("named_by_object", [False, True])
+async def test_a_free_browser_is_drained_and_may_go(fleet, guard, named_by_object):
+    await fleet.ready()
+    answer = await guard.decide(asked(named_by_object=named_by_object))
+    assert (answer.allowed, answer.outcome) == (True, "drained")
+    assert await state(fleet) is BrowserState.DRAINING
+    assert (await fleet.claim("late")).claim is None
+
+
+async def test_a_held_browser_stays_until_its_session_ends_and_takes_no_other(fleet, guard):
+    await fleet.ready()
+    claim = (await fleet.claim("s")).claim
+    for _ in range(2):
+        answer = await guard.decide(asked())
+        assert (answer.allowed, answer.code, answer.reason) == (False, 429, "TooManyRequests")
+        assert BROWSER in answer.message
+        assert "held by a session" in answer.message
+        row = await fleet.row(BROWSER)
+        assert (row.state, row.drain_requested) == (BrowserState.CLAIMED, True)
+    await leases.release(fleet.db, session_id=claim.session_id, fence=claim.fence, clean=True)
+    assert (await guard.decide(asked())).allowed
+    assert await state(fleet) is BrowserState.DRAINING
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_a_dry_run_says_the_same_and_drains_nothing(fleet, guard, claimed):
+    await fleet.ready()
+    if claimed:
+        await fleet.claim("s")
+    before = await fleet.row(BROWSER)
+    assert (await guard.decide(asked(dry_run=True))).allowed is not claimed
+    after = await fleet.row(BROWSER)
+    assert (after.state, after.drain_requested) == (before.state, False)
+
+
+async def test_claims_and_evictions_at_the_same_moment_never_both_win(fleet, guard):
+    for ordinal in range(12):
+        await fleet.ready(ordinal)
+    names = [f"default-eu-{ordinal}" for ordinal in range(12)]
+    claims, answers = await asyncio.gather(
+        asyncio.gather(*(fleet.claim(f"s{n}") for n in range(12))),
+        asyncio.gather(*(guard.decide(asked(name)) for name in names)),
+    )
+    held = {answer.claim.browser_id for answer in claims if answer.claim}
+    gone = {name for name, answer in zip(names, answers, strict=True) if answer.allowed}
+    assert held.isdisjoint(gone)
+    assert held | gone == set(names)
+
+
+@pytest.mark.parametrize(
+    "request_", [asked("somebody-else"), asked(namespace="elsewhere"), asked("browserpool-database-0"), asked("")]
+)
+async def test_what_is_no_browser_of_ours_is_none_of_its_business(fleet, guard, request_):
+    await fleet.ready()
+    assert await guard.decide(request_) == review.Answer(outcome="not_ours")
+    assert await state(fleet) is BrowserState.READY
+
+
+async def test_the_pod_of_a_forgotten_browser_may_go(fleet, guard):
+    await fleet.ready()
+    await browsers.forget(fleet.db, [BROWSER])
+    assert await guard.decide(asked()) == review.Answer(outcome="not_ours")
+
+
+class TestWithoutTheStore:
+    """Its Postgres is stopped under the guard."""
+
+    @pytest.fixture
+    async def stopped(self, dsn, fleet, pods):
+        await fleet.ready()
+        async with connect.opened(dsn, process="guard", deadline=1.0) as db:
+            await db.pool.close()
+            yield eviction.Guard(db=db, pods=pods, namespace=NAMESPACE)
+
+    async def test_a_browser_stays(self, stopped):
+        answer = await stopped.decide(asked())
+        assert (answer.allowed, answer.code, answer.outcome) == (False, 429, "store_unavailable")
+        assert "database cannot say" in answer.message
+
+    async def test_the_databases_own_pod_may_go(self, stopped):
+        assert (await stopped.decide(asked("browserpool-database-0"))).allowed
+
+    async def test_a_pod_that_is_gone_may_go(self, stopped):
+        assert (await stopped.decide(asked("default-eu-7"))).allowed
+
+    async def test_what_nobody_can_say_stays(self, stopped, pods):
+        pods.trouble = errors.ClusterUnavailable("no answer")
+        assert (await stopped.decide(asked("browserpool-database-0"))).code == 429
+
+
+async def test_an_answer_that_takes_too_long_is_as_none(fleet, guard, monkeypatch):
+    await fleet.ready()
+    monkeypatch.setattr(eviction, "STORE_WITHIN", 0.05)
+    async with fleet.db.pool.connection() as connection, connection.transaction():
+        await connection.execute("select from browsers where browser_id = %s for update", (BROWSER,))
+        assert (await guard.decide(asked())).outcome == "store_unavailable"
+
+
+def test_labels_are_read_from_a_pods_json():
+    assert eviction.labels_of({"metadata": {"labels": {"a": "b"}}}) == {"a": "b"}
+    assert eviction.labels_of({}) == {}
