@@ -1,6 +1,7 @@
 """The router's client against a router's endpoints: when it speaks, and what it does when nobody listens."""
 
 import contextlib
+import dataclasses
 
 import aiohttp
 import pytest
@@ -106,7 +107,7 @@ async def test_hello_is_said_until_somebody_answers(router, status):
         router.status = 200
         welcome = await task
         assert welcome.incarnation == router.incarnation
-        assert router.hellos == [HELLO.model_dump()]
+        assert router.hellos == [dataclasses.asdict(HELLO)]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid"])

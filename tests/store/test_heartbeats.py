@@ -1,6 +1,7 @@
 """Heartbeats: what they may change, what they may never, and how they are written together."""
 
 import asyncio
+import dataclasses
 import random
 
 import pytest
@@ -116,7 +117,7 @@ async def _updates(fleet):
 async def test_a_row_that_cannot_be_held_does_not_fail_its_batch(fleet):
     agents = [await fleet.ready(ordinal) for ordinal in range(7)]
     async with heartbeats.BatchWriter(fleet.db) as writer:
-        bad = agents[3].word().model_copy(update={"browser_id": "nul\0byte"})
+        bad = dataclasses.replace(agents[3].word(), browser_id="nul\0byte")
         words = [bad if agent is agents[3] else agent.word(load=4.0) for agent in agents]
         replies = await asyncio.gather(*(writer.submit(word) for word in words), return_exceptions=True)
     assert isinstance(replies[3], errors.InvalidRequest)

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import logging
+from typing import Annotated
 
 import aiohttp
 import orjson
@@ -11,7 +13,7 @@ import pydantic
 import pytest
 from aiohttp import web
 
-from browserpool.lib import logs, settings, tasks
+from browserpool.lib import logs, plain, settings, tasks
 from browserpool.lib import web as lib_web
 
 
@@ -33,6 +35,63 @@ def test_settings_come_from_prefixed_variables():
 def test_a_bad_setting_is_named(environment, variable):
     with pytest.raises(settings.SettingsError, match=variable):
         settings.from_environment(Example, environment)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plain:
+    name: Annotated[str, plain.some]
+    url: Annotated[str, plain.address] = "http://localhost"
+    port: Annotated[int | None, plain.or_none(plain.whole(0, 65535))] = None
+    times: Annotated[int, plain.whole(1)] = 1
+    words: Annotated[tuple[str, ...], plain.texts] = ()
+    form: Annotated[str, plain.one_of("text", "json")] = "text"
+    grace: Annotated[float, plain.seconds(zero=True)] = 0.0
+    interval: Annotated[float, plain.seconds(zero=False)] = 1.0
+    note: str = ""
+
+
+def plainly(**variables):
+    named = {settings.variable(name): text for name, text in ({"name": "x"} | variables).items()}
+    return plain.from_environment(Plain, named)
+
+
+def test_plain_settings_survive_the_environment():
+    whole = Plain(
+        name="x", url="https://u", port=0, times=2, words=("a b", "c"), form="json", grace=0.0, interval=0.5, note="n"
+    )
+    assert plain.from_environment(Plain, {"NAME": "other", **plain.to_environment(whole)}) == whole
+    assert plainly(port="", words="[]") == Plain(name="x") == plainly()
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("name", ""),
+        ("url", "ftp://u"),
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "many"),
+        ("times", "0"),
+        ("times", "1.5"),
+        ("words", "a,b"),
+        ("words", "[1]"),
+        ("words", '"ab"'),
+        ("form", "xml"),
+        ("grace", "-1"),
+        ("grace", "nan"),
+        ("interval", "0"),
+        ("interval", "inf"),
+        ("interval", "soon"),
+    ],
+)
+def test_a_bad_plain_setting_is_named(field, text):
+    with pytest.raises(settings.SettingsError, match=settings.variable(field)):
+        plainly(**{field: text})
+
+
+def test_all_that_is_wrong_with_plain_settings_is_said_at_once():
+    with pytest.raises(settings.SettingsError, match=r"(?s)BROWSERPOOL_NAME: is required.*BROWSERPOOL_TIMES"):
+        plain.from_environment(Plain, {"BROWSERPOOL_TIMES": "none"})
 
 
 def test_backoff_grows_to_its_bound():

@@ -9,12 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 
-# Looking for plugins, pydantic would read the metadata of every package that is installed.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
 from browserpool.agent import launch, processes
 from browserpool.agent.settings import AgentSettings
-from browserpool.lib import logs, settings
+from browserpool.lib import logs, plain, settings
 
 log = logging.getLogger("browserpool.agent")
 
@@ -22,7 +19,7 @@ log = logging.getLogger("browserpool.agent")
 def main() -> int:
     """Run the agent; returns its exit code (``app.Exit``)."""
     try:
-        wanted = settings.from_environment(AgentSettings, os.environ)
+        wanted = plain.from_environment(AgentSettings, os.environ)
     except settings.SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -41,6 +38,8 @@ def _import_app(wanted: AgentSettings) -> Callable[..., int]:
     if wanted.router_url.startswith("http:"):
         # aiohttp reads the system's certificates when it is imported; this process will speak TLS to nobody.
         os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+    # Looking for plugins, pydantic would read the metadata of every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.disable()  # nothing that is imported is ever garbage
     from browserpool.agent import app
 

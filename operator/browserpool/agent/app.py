@@ -31,6 +31,9 @@ from browserpool.model.names import BrowserId, Fence
 
 log = logging.getLogger(__name__)
 
+_HEARTBEAT_IS_OUT = 0.02
+"""Seconds after which the first heartbeat is on its way. A claim cannot come before it is written, which takes longer."""
+
 
 class Exit(enum.IntEnum):
     """The process's exit codes; 1 and 2 are Python's own."""
@@ -122,9 +125,15 @@ class Agent:
         self.clock.learn(welcome.now)
         self.custody.open(Fence(welcome.fence))
         log.info("ready", extra={"address": address, "chromium": child.product, "fence": welcome.fence})
-        # Now that nothing waits for it: what agents that were killed have left on this machine.
+        async with tasks.Background(grace=0) as background:
+            background.spawn(self._catch_up(), name="what could wait")
+            await self.heart.beat(welcome.incarnation)
+
+    async def _catch_up(self) -> None:
+        """What nothing waited for: the quick actions' imports; what agents that were killed have left on this machine."""
+        await asyncio.sleep(_HEARTBEAT_IS_OUT)
+        await self.routes.actions()
         await asyncio.to_thread(homes.sweep, self._base)
-        await self.heart.beat(welcome.incarnation)
 
     def _heard(self, reply: Reply) -> None:
         self.clock.learn(reply.now)

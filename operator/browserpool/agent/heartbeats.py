@@ -2,13 +2,13 @@
 
 import asyncio
 import dataclasses
+import datetime
 import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 import aiohttp
 import orjson
-import pydantic
 
 from browserpool import metrics
 from browserpool.lib import chance, tasks
@@ -72,13 +72,11 @@ class Router:
         """Send a heartbeat; raises ``Failed``."""
         return await self._post(agentapi.ROUTER_HEARTBEAT, heartbeat, Reply)
 
-    async def _post(self, path: str, message: pydantic.BaseModel, answer: type[Message]) -> Message:
+    async def _post(self, path: str, message: Hello | Heartbeat, answer: type[Message]) -> Message:
         try:
             async with (
                 asyncio.timeout(CALL_DEADLINE),
-                self._http.post(
-                    self._url + path, data=orjson.dumps(message.model_dump()), headers=self._headers
-                ) as response,
+                self._http.post(self._url + path, data=orjson.dumps(message), headers=self._headers) as response,
             ):
                 body = await response.read()
                 status = response.status
@@ -88,8 +86,9 @@ class Router:
             text = body[:200].decode(errors="replace")
             raise Failed(f"The router at {self._url} answered {path} with {status}: {text}", status=status)
         try:
-            return answer.model_validate_json(body)
-        except pydantic.ValidationError as error:
+            said = orjson.loads(body)
+            return answer(**{**said, "now": datetime.datetime.fromisoformat(said["now"])})
+        except (ValueError, TypeError, KeyError) as error:
             raise Failed(f"The router at {self._url} answered {path} with something else: {error}") from error
 
 

@@ -1,16 +1,18 @@
 """Settings from the environment: ``BROWSERPOOL_<FIELD>`` fills the field of a pydantic model.
 
-A process's whole configuration is one frozen model; this reads it, and names the variable in every complaint.
+A process's whole configuration is one frozen model; this reads it, and names the variable in every complaint. ``plain`` does the same
+for a process that must start faster than pydantic does.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import pydantic
+if TYPE_CHECKING:
+    import pydantic
 
 PREFIX = "BROWSERPOOL_"
 
-Model = TypeVar("Model", bound=pydantic.BaseModel)
+Model = TypeVar("Model", bound="pydantic.BaseModel")
 
 
 class SettingsError(ValueError):
@@ -28,6 +30,8 @@ def from_environment(model: type[Model], environment: Mapping[str, str]) -> Mode
     Raises:
         SettingsError: one line for each variable that is missing or does not parse.
     """
+    import pydantic
+
     values = {field: environment[variable(field)] for field in model.model_fields if variable(field) in environment}
     try:
         return model.model_validate(values)
@@ -39,7 +43,7 @@ def from_environment(model: type[Model], environment: Mapping[str, str]) -> Mode
         raise SettingsError("The settings in the environment cannot be used:\n  " + "\n  ".join(lines)) from error
 
 
-def to_environment(settings: pydantic.BaseModel) -> dict[str, str]:
+def to_environment(settings: "pydantic.BaseModel") -> dict[str, str]:
     """The variables from which ``from_environment`` makes ``settings`` again; ``None`` is left out.
 
     Collections are written as JSON, so their fields need a JSON-reading type (``pydantic.Json`` or a validator).

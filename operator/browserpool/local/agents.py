@@ -13,7 +13,7 @@ from browserpool.agent import homes
 from browserpool.agent import settings as agent_settings
 from browserpool.controller import observe
 from browserpool.controller.desired import plan, seen
-from browserpool.lib import clock, settings, tasks
+from browserpool.lib import clock, plain, tasks
 from browserpool.local import directory, nodes, processes
 from browserpool.model import credentials
 from browserpool.model.names import BrowserId, PoolName, RegionName
@@ -139,7 +139,7 @@ class Agents:
             log_level=start.log_level,
         )
         inherited = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-        return inherited | settings.to_environment(own)
+        return inherited | plain.to_environment(own)
 
     async def _watch(self, name: BrowserId, agent: _Agent) -> None:
         code = await agent.process.wait()

@@ -307,4 +307,4 @@ def _columns(heartbeats: Sequence[Heartbeat]) -> dict[str, object]:
 
 def _reply(*, browser_id: str, incarnation: int, known: bool = True, **columns: Any) -> tuple[Sender, Reply]:
     # Not validated again: these are our own columns, and there may be 100,000 a second of them.
-    return (browser_id, incarnation), Reply.model_construct(known=known, **columns)
+    return (browser_id, incarnation), Reply(known=known, **columns)
