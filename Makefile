@@ -34,7 +34,7 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@sed -En 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -En 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	echo
 	echo "  make run POOL=$(POOL) PORT=$(PORT) DATA=$(DATA)    with the values that hold when none are given"
 	echo "  make run CHROME_PORT=9222    answers as a local Chrome does too, without a token"
@@ -46,6 +46,10 @@ run: $(VENV)/.local chromium ## start the pool of POOL on PORT, and keep it runn
 .PHONY: test
 test: check chromium node ## check, then run every test
 	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: e2e
+e2e: $(VENV)/.dev cluster ## run the tests that need a Kubernetes: KUBECONFIG's, kind's, or one made here (that needs root)
+	@$(BIN)/python -m pytest tests/e2e_cluster $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, layers: what CI checks
@@ -74,7 +78,8 @@ pin: $(VENV)/.dev ## write the versions that are installed to constraints.txt
 
 .PHONY: clean
 clean: ## delete what make and browserpool made here
-	@rm -rf $(VENV) .browserpool .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@if [ -e .browserpool/cluster/record.jsonl ]; then PYTHONPATH=tests:operator $(BIN)/python -m cluster down; fi
+	rm -rf $(VENV) .browserpool .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------- what the targets need
@@ -145,3 +150,16 @@ chromium:
 	echo "There is no Chromium here, and it cannot be installed without root. Install one: apt-get install chromium-headless-shell chromium-sandbox"
 	echo "(or chromium, or Google Chrome), or name its binary: BROWSERPOOL_CHROMIUM=/path/to/chrome make run"
 	exit 1
+
+# What a cluster of our own needs: nothing where KUBECONFIG names one or kind works. It is built from source once, which takes Go.
+.PHONY: cluster
+cluster: $(VENV)/.dev
+	@$(AS_ROOT)
+	cluster() { PYTHONPATH=tests:operator $(BIN)/python -m cluster "$$1"; }
+	packages=$$(cluster missing)
+	if [ -n "$$packages" ] && ! apt_install 'what a cluster needs' $$packages; then
+	    echo "A cluster needs packages that are not here. Install them: apt-get install $$packages"
+	    echo "Or name a cluster that is there: KUBECONFIG=/path/to/kubeconfig make e2e"
+	    exit 1
+	fi
+	cluster prepare
