@@ -83,8 +83,8 @@ class Mirror(Generic[T]):
             if self.connected:
                 delays = tasks.backoff(first=_FIRST, most=_MOST)
             self.connected = reason != "failed"
-            if reason != "ended":
-                await asyncio.sleep(chance.jitter(next(delays), share=0.5))
+            # One that ends in its time is taken up again at once; the pause is for a server that ends each as it begins.
+            await asyncio.sleep(chance.jitter(next(delays) if reason != "ended" else _FIRST, share=0.5))
 
     async def _follow(self) -> str:
         """One list, if one is needed, and one watch; answers why it ended."""

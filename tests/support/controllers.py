@@ -1,0 +1,145 @@
+"""Controllers of the tests' own: at an API server in this process, with kubelets and agents that do what the test says."""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from browserpool.controller import app, kube, settings
+from browserpool.controller.desired import labels
+from browserpool.model.heartbeats import Hello
+from browserpool.model.names import BrowserId
+from browserpool.store import browsers, connect
+from support import apiserver, fleet
+from support.waiting import until
+
+SIGNING_KEY = "a signing key of the tests"
+IMAGE = "registry.example/browser:1"
+
+
+def pool(name: str = "shop", *, regions: tuple[str, ...] = ("eu",), **spec: Any) -> dict[str, Any]:
+    """A BrowserPool as somebody applies it."""
+    return {
+        "apiVersion": "browserpool.dev/v1alpha1",
+        "kind": "BrowserPool",
+        "metadata": {"name": name},
+        "spec": {"replicas": 2, "regions": [{"name": region} for region in regions], **spec},
+    }
+
+
+def node(name: str, *, region: str = "eu", zone: str = "eu-a", **spec: Any) -> dict[str, Any]:
+    """A node that is well."""
+    marks = {labels.NODE_REGION: region, labels.NODE_ZONE: zone}
+    return {
+        "metadata": {"name": name, "labels": marks},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+
+
+def kubeconfig(site: apiserver.Site, folder: pathlib.Path) -> str:
+    """The path of a kubeconfig that leads to ``site``."""
+    path = folder / f"kubeconfig-{site.port}"
+    named = {"name": "tests"}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{**named, "cluster": {"server": f"http://127.0.0.1:{site.port}"}}],
+        "users": [{**named, "user": {"token": "a token"}}],
+        "contexts": [{**named, "context": {"cluster": "tests", "user": "tests"}}],
+        "current-context": "tests",
+    }
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+class Cluster:
+    """The API server, the store, and what runs on the nodes."""
+
+    def __init__(
+        self, server: apiserver.ApiServer, site: apiserver.Site, db: connect.Database, *, dsn: str, folder: pathlib.Path
+    ) -> None:
+        self.server = server
+        self.site = site
+        self.db = db
+        self.fleet = fleet.Fleet(db)
+        self._dsn = dsn
+        self._folder = folder
+        server.put(kube.NODES, node("n1"))
+
+    def settings(self, identity: str, **more: Any) -> settings.ControllerSettings:
+        """Of one replica; quick where that decides nothing."""
+        given = {
+            "dsn": self._dsn,
+            "signing_key": SIGNING_KEY,
+            "namespace": apiserver.NAMESPACE,
+            "identity": identity,
+            "kubeconfig": kubeconfig(self.site, self._folder),
+            "router_url": "http://router:8080",
+            "browser_image": IMAGE,
+            "host": "127.0.0.1",
+            "ops_port": 0,
+            "lease_duration": 1.0,
+            "renew_deadline": 0.7,
+            "retry_period": 0.05,
+            "resync": 0.1,
+        }
+        return settings.ControllerSettings(**(given | more))
+
+    @contextlib.asynccontextmanager
+    async def controller(self, identity: str = "one", **more: Any) -> AsyncIterator[app.Controller]:
+        """A replica, while the block runs."""
+        async with app.running(self.settings(identity, **more)) as replica:
+            yield replica
+
+    # ------------------------------------------------------------ what is there
+    def pods(self) -> list[str]:
+        """The names of the pods, in order of their numbers."""
+        return sorted(
+            self.server.raw(kube.PODS), key=lambda name: (name.rpartition("-")[0], int(name.rpartition("-")[2]))
+        )
+
+    async def states(self) -> dict[str, str]:
+        """Each browser's state in the store; those gone are left out."""
+        rows = await browsers.listing(self.db)
+        return {row.browser_id: str(row.state) for row in rows if row.state != "gone"}
+
+    def status(self, name: str = "shop") -> dict[str, Any]:
+        """The pool's status."""
+        return dict(self.server.raw(kube.POOLS)[name].get("status") or {})
+
+    def condition(self, kind: str, name: str = "shop") -> dict[str, Any]:
+        """One of its conditions; empty: not said yet."""
+        return next((one for one in self.status(name).get("conditions", ()) if one["type"] == kind), {})
+
+    def events(self, reason: str) -> list[str]:
+        """The messages of the Events with this reason."""
+        return [one["message"] for one in self.server.raw(kube.EVENTS).values() if one["reason"] == reason]
+
+    # ------------------------------------------------------------ what happens on nodes
+    async def run(self, name: str, *, on: str = "n1") -> fleet.Agent:
+        """The pod is bound to a node, its container runs, its agent is clean and says so."""
+        running = {
+            "phase": "Running",
+            "containerStatuses": [{"name": "browser", "restartCount": 0, "state": {"running": {}}}],
+        }
+        self.server.change(kube.PODS, name, {"spec": {"nodeName": on}, "status": running})
+        return await self.greet(name)
+
+    async def greet(self, name: str) -> fleet.Agent:
+        """Its agent starts, and is clean."""
+        word = Hello(browser_id=BrowserId(name), address=f"{name}:8082", chromium="Chrome/1")
+        welcome = await browsers.hello(self.db, word)
+        assert welcome is not None
+        agent = self.fleet.agents[BrowserId(name)] = fleet.Agent(self.db, BrowserId(name), welcome)
+        await agent.beat()
+        return agent
+
+    async def run_all(self, number: int, *, on: str = "n1") -> list[str]:
+        """Wait until there are ``number`` pods, and run those that do not yet."""
+        await until(lambda: len(self.pods()) == number)
+        for name in self.pods():
+            if name not in self.fleet.agents:
+                await self.run(name, on=on)
+        return self.pods()
