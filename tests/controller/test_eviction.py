@@ -42,7 +42,7 @@ def pods():
 
 @pytest.fixture
 def guard(database, pods):
-    return eviction.Guard(db=database, pods=pods, namespace=NAMESPACE)
+    return eviction.Guard(store=lambda: database, pods=pods, namespace=NAMESPACE)
 
 
 def asked(name=BROWSER, *, namespace=NAMESPACE, dry_run=False, named_by_object=False):
@@ -136,7 +136,7 @@ class TestWithoutTheStore:
         await fleet.ready()
         async with connect.opened(dsn, process="guard", deadline=1.0) as db:
             await db.pool.close()
-            yield eviction.Guard(db=db, pods=pods, namespace=NAMESPACE)
+            yield eviction.Guard(store=lambda: db, pods=pods, namespace=NAMESPACE)
 
     async def test_a_browser_stays(self, stopped):
         answer = await stopped.decide(asked())
@@ -162,6 +162,7 @@ async def test_an_answer_that_takes_too_long_is_as_none(fleet, guard, monkeypatc
         assert (await guard.decide(asked())).outcome == "store_unavailable"
 
 
-def test_labels_are_read_from_a_pods_json():
-    assert eviction.labels_of({"metadata": {"labels": {"a": "b"}}}) == {"a": "b"}
-    assert eviction.labels_of({}) == {}
+async def test_before_the_store_was_ever_reached_a_browser_stays(pods):
+    guard = eviction.Guard(store=lambda: None, pods=pods, namespace=NAMESPACE)
+    assert (await guard.decide(asked())).outcome == "store_unavailable"
+    assert (await guard.decide(asked("browserpool-database-0"))).allowed

@@ -25,6 +25,7 @@ from browserpool.controller import (
     wanted,
 )
 from browserpool.controller.desired import pod
+from browserpool.controller.webhooks import wiring
 from browserpool.lib import chance, clock, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import errors
@@ -47,6 +48,7 @@ class Controller:
     db: connect.Database | None = None
     round: reconciler.Reconciler | None = None
     ops_address: lib_web.Address | None = None
+    webhook_port: int | None = None
 
     def alive(self) -> str:
         """What is so wrong that only a restart helps; empty: nothing."""
@@ -76,6 +78,9 @@ async def running(config: settings.ControllerSettings) -> AsyncIterator[Controll
         application = ops.application(alive=replica.alive, ready=replica.ready)
         replica.ops_address = await stack.enter_async_context(
             lib_web.serve(application, host=config.host, port=config.ops_port, grace=1.0)
+        )
+        replica.webhook_port = await stack.enter_async_context(
+            wiring.serving(config, client=client, store=lambda: replica.db)
         )
         group = await stack.enter_async_context(asyncio.TaskGroup())
         working = group.create_task(_stand_by(replica, configuration), name="controller")

@@ -10,11 +10,13 @@ server.
 ``sidecar``    pure: the container and the volume that are added
 ``eviction``   drains a browser in the store, and tells the eviction of a claimed one to come again
 ``server``     HTTPS, by kopf's server; certificates that are read again when they change; deadline and metrics
+``wiring``     the decisions with what the settings say, at their paths
 ============== =====================================================================================================
 
 What a chart has to say. Both configurations: ``admissionReviewVersions: [v1]``, ``failurePolicy: Ignore``; the controller's Service, port
 443 to the pods' 9443; the certificate of that Service's name (``<service>.<namespace>.svc``) as ``caBundle``, and with its key as the
-files that BROWSERPOOL_WEBHOOK_CERT and BROWSERPOOL_WEBHOOK_KEY name (``ControllerSettings``).
+files that BROWSERPOOL_WEBHOOK_CERT and BROWSERPOOL_WEBHOOK_KEY name (``ControllerSettings``). The Service publishes addresses that are
+not ready: injection needs neither store nor Lease.
 
 * ``/inject``: mutating, CREATE of ``pods``. ``namespaceSelector`` browserpool.dev/injection=enabled, ``objectSelector``
   browserpool.dev/inject=true, ``sideEffects: None``, ``reinvocationPolicy: Never``, ``timeoutSeconds: 5``.

@@ -11,8 +11,8 @@ only while somebody serves this webhook: it is ``failurePolicy: Ignore``, so tha
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 from browserpool.controller.desired import labels
 from browserpool.controller.webhooks import review
@@ -43,10 +43,10 @@ class Pods(Protocol):
 
 
 class Guard:
-    """Decides on evictions in one namespace."""
+    """Decides on evictions in one namespace. ``store`` answers None while it was not reached yet."""
 
-    def __init__(self, *, db: connect.Database, pods: Pods, namespace: str) -> None:
-        self._db = db
+    def __init__(self, *, store: Callable[[], connect.Database | None], pods: Pods, namespace: str) -> None:
+        self._store = store
         self._pods = pods
         self._namespace = namespace
 
@@ -72,9 +72,10 @@ class Guard:
         return review.Answer(outcome="drained")
 
     async def _state(self, browser_id: BrowserId, *, dry_run: bool) -> BrowserState | None:
-        if dry_run:
-            return await browsers.state(self._db, browser_id)
-        return await browsers.withdraw(self._db, browser_id)
+        db = self._store()
+        if db is None:
+            raise errors.Unavailable("The database was not reached yet.")
+        return await (browsers.state if dry_run else browsers.withdraw)(db, browser_id)
 
     async def _without_store(self, name: str) -> review.Answer:
         if not await self._may_be_browser(name):
@@ -98,8 +99,3 @@ class Guard:
 
 def _later(outcome: str, message: str) -> review.Answer:
     return review.Answer(outcome=outcome, allowed=False, code=TOO_MANY, reason="TooManyRequests", message=message)
-
-
-def labels_of(pod: Mapping[str, Any]) -> Mapping[str, str]:
-    """A pod's labels from its JSON."""
-    return (pod.get("metadata") or {}).get("labels") or {}
