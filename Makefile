@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 POOL ?= examples/pool.yaml
 PORT ?= 8080
 DATA ?= .browserpool
+export IMAGE_REGISTRY ?= browserpool.local
+export IMAGE_TAG ?= dev
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -70,6 +72,14 @@ bench: $(VENV)/.dev chromium ## measure; figures go to .browserpool/bench.json
 .PHONY: crds
 crds: $(VENV)/.dev ## write the CustomResourceDefinitions from the models
 	@$(BIN)/python -m browserpool.controller.crds crds charts/browserpool/files/crds
+
+.PHONY: images
+images: builder ## build the images IMAGE_REGISTRY/browserpool-{controller,router,browser}:IMAGE_TAG
+	@images/build.sh
+
+.PHONY: images-save
+images-save: builder ## build them, and write them as archives to DIR
+	@SAVE=$(or $(DIR),dist/images) images/build.sh
 
 .PHONY: pin
 pin: $(VENV)/.dev ## write the versions that are installed to constraints.txt
@@ -163,3 +173,12 @@ cluster: $(VENV)/.dev
 	    exit 1
 	fi
 	cluster prepare
+
+# Whatever builds images here; else Debian's buildah, with debootstrap where no registry gives it a base.
+.PHONY: builder
+builder:
+	@$(AS_ROOT)
+	if images/build.sh --which >/dev/null 2>&1; then exit; fi
+	if apt_install buildah buildah debootstrap && images/build.sh --which >/dev/null; then exit; fi
+	echo "Images are built by docker, podman or buildah, and none of them works here. Install one: apt-get install buildah"
+	exit 1
