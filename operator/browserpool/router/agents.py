@@ -7,6 +7,7 @@ may be asked; ``errors.BrowserLost`` means that it was under way.
 import asyncio
 import contextlib
 import dataclasses
+import io
 import logging
 from collections.abc import AsyncIterator
 from typing import Any, Self
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_LIFE = 120.0
 """Seconds. Only the way to the agent takes time: what a token opened stays open after it has expired."""
+PIECE = 1024 * 1024
+"""Bytes of a body that are sent at once."""
 _UNTOUCHED = frozenset({401, 409, 503})
 """The agent does not take the claim, or has no Chromium for it. Not 502: its Chromium died under the work, which may have done much."""
 
@@ -120,8 +123,10 @@ class Agents:
         """
         url = f"http://{party.address}{agentapi.ACTION.format(action=action)}"
         headers = {**self._headers(party), "Content-Type": "application/json"}
+        # A large body goes in pieces: written at once, it would hold up everybody else.
+        data = body if len(body) < PIECE else io.BytesIO(body)
         with _named(party):
-            async with self._client().post(url, data=body, headers=headers, timeout=self._timeout(deadline)) as answer:
+            async with self._client().post(url, data=data, headers=headers, timeout=self._timeout(deadline)) as answer:
                 if answer.status in _UNTOUCHED:
                     raise Untouched(await _complaint(answer), retry_after=1)
                 yield answer

@@ -177,7 +177,7 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
     config, holding, gauges = parts.settings, parts.claiming.holding, status.Gauges()
 
     async def count() -> None:
-        gauges.update(await browsers.counts(parts.db))
+        gauges.update(await browsers.counts(parts.db), parts.catalog.pools)
 
     async def sweep() -> None:
         await browsers.sweep(parts.db)

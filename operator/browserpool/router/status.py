@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import prometheus_client
@@ -106,16 +108,24 @@ def _dates_as_text(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class Gauges:
-    """The gauges of browsers, as the store has them."""
+    """The gauges of browsers: how many there are, as the store has them, and how many are wanted ready."""
 
     def __init__(self) -> None:
-        self._known: set[tuple[str, str, str]] = set()
+        self._known: dict[prometheus_client.Gauge, set[tuple[str, ...]]] = collections.defaultdict(set)
 
-    def update(self, counts: list[model_browsers.Count]) -> None:
-        """Set them; what is no longer counted goes to zero."""
-        now = {(one.pool, one.region, str(one.state)): one.number for one in counts}
-        for labels in self._known - now.keys():
-            metrics.BROWSERS.labels(*labels).set(0)
+    def update(
+        self, counts: Iterable[model_browsers.Count], specs: Mapping[PoolName, pool.PoolSpec] = MappingProxyType({})
+    ) -> None:
+        """Set them; what is no longer counted, or wanted, goes to zero."""
+        self._set(metrics.BROWSERS, {(one.pool, one.region, str(one.state)): one.number for one in counts})
+        self._set(
+            metrics.BROWSERS_WANTED,
+            {(name, region.name): spec.wanted(region) for name, spec in specs.items() for region in spec.regions},
+        )
+
+    def _set(self, gauge: prometheus_client.Gauge, now: Mapping[tuple[str, ...], int]) -> None:
+        for labels in self._known[gauge] - now.keys():
+            gauge.labels(*labels).set(0)
         for labels, number in now.items():
-            metrics.BROWSERS.labels(*labels).set(number)
-        self._known |= now.keys()
+            gauge.labels(*labels).set(number)
+        self._known[gauge] |= now.keys()
