@@ -84,6 +84,8 @@ async def test_a_claim_reads_a_handful_of_rows_of_many(crowd, near, place):
 async def test_lookups_by_session_use_its_index(crowd):
     found = await plan(crowd, queries.topic("sessions")["live"], {"session_id": "s"})
     assert "browsers_session" in found, found
+    found = await plan(crowd, queries.topic("sessions")["prefixed"], {"first": "bs-", "after": "bs."})
+    assert "browsers_session" in found, found
     found = await plan(
         crowd,
         queries.topic("leases")["release"],

@@ -1,5 +1,7 @@
 """What is kept beside the browsers: sessions live and past, regions, pools, tokens."""
 
+import dataclasses
+
 import pytest
 
 from browserpool.model import credentials, errors
@@ -50,6 +52,18 @@ async def test_sessions_are_listed_newest_first_by_token_and_pool(fleet):
     assert await sessions.listing(fleet.db) == []
     assert {past.session_id for past in await sessions.past(fleet.db, token=TokenName("alice"))} == {"a", "c"}
     assert len(await sessions.past(fleet.db, pools=[PoolName("default")], limit=2)) == 2
+
+
+async def test_sessions_are_found_by_the_beginning_of_their_ids(fleet):
+    for ordinal, name in enumerate(["bs-b", "bs-a", "bs", "bt-a", "Bs-a", "bs.a", "bs-"]):
+        await fleet.ready(ordinal)
+        await fleet.claim(name)
+    assert [live.session_id for live in await sessions.prefixed(fleet.db, "bs-")] == ["bs-", "bs-a", "bs-b"]
+    live = (await sessions.prefixed(fleet.db, "bs-b"))[0]
+    assert dataclasses.replace(live, now=None) == dataclasses.replace(
+        await sessions.live(fleet.db, live.session_id), now=None
+    )
+    assert live.started_at <= await sessions.moment(fleet.db)
 
 
 async def test_a_forgotten_session_frees_its_id(fleet):

@@ -1,5 +1,6 @@
 """Sessions, to be read: live ones from their browsers' rows, past ones from the history."""
 
+import datetime
 from collections.abc import Collection
 from typing import Any
 
@@ -26,6 +27,19 @@ async def listing(
 ) -> list[Session]:
     """Live sessions, newest first; only those of ``token`` and of ``pools`` where these are given."""
     return await connect.fetch(db, _SQL["listing"], _page(token, pools, limit, offset), into=_session)
+
+
+async def prefixed(db: connect.Database, prefix: str) -> list[Session]:
+    """All live sessions whose ids begin with ``prefix``, by id."""
+    bounds = {"first": prefix, "after": prefix[:-1] + chr(ord(prefix[-1]) + 1)}
+    return await connect.fetch(db, _SQL["prefixed"], bounds, into=_session)
+
+
+async def moment(db: connect.Database) -> datetime.datetime:
+    """The database's time: what sessions' beginnings and ends are measured by."""
+    found = await connect.fetch_one(db, _SQL["moment"], {}, into=_moment)
+    assert found is not None, "it always answers"
+    return found
 
 
 async def history(db: connect.Database, session_id: SessionId) -> Past | None:
@@ -56,6 +70,10 @@ def _page(token: TokenName | None, pools: Collection[PoolName] | None, limit: in
 
 def _session(*, kind: str, **columns: Any) -> Session:
     return Session(kind=SessionKind(kind), **columns)
+
+
+def _moment(*, now: datetime.datetime) -> datetime.datetime:
+    return now
 
 
 def _past(*, kind: str, reason: int, **columns: Any) -> Past:

@@ -18,6 +18,19 @@ where b.session_id is not null
 order by b.state_since desc, b.session_id
 limit %(limit)s offset %(offset)s;
 
+-- name: prefixed
+-- A range of the unique index, which sorts by bytes.
+select
+    b.session_id, b.browser_id, b.address, b.fence, b.pool, b.region, b.zone, b.node, b.session_kind::text as kind,
+    b.session_token as token, b.holder, b.state_since as started_at, b.lease_expires_at as expires_at,
+    b.lease_ends_at as ends_at, b.keep_alive, now() as now
+from browsers b
+where b.session_id >= %(first)s and b.session_id < %(after)s
+order by b.session_id;
+
+-- name: moment
+select now() as now;
+
 -- name: history
 select
     s.session_id, s.browser_id, s.fence, s.pool, s.region, s.zone, s.node, s.kind::text as kind, s.token, s.holder, s.started_at, s.ended_at,
