@@ -16,6 +16,12 @@ _SIZES = (1, 2, 5, 10, 20, 50, 75, 100, 250, 500, 1000)
 BROWSERS = Gauge(
     "browserpool_browsers", "Browsers by state, as the store has them", ["pool", "region", "state"], registry=REGISTRY
 )
+BROWSERS_WANTED = Gauge(
+    "browserpool_browsers_wanted",
+    "Browsers to keep ready, as the pool's spec has it",
+    ["pool", "region"],
+    registry=REGISTRY,
+)
 CLAIMS = Counter(
     "browserpool_claims",
     "Claims by outcome and by how near the browser was",

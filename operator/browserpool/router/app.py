@@ -39,8 +39,8 @@ class Running:
     """A router that serves."""
 
     services: services.Services
-    address: lib_web.Address
-    ops_address: lib_web.Address | None
+    address: listening.Address
+    ops_address: listening.Address | None
 
 
 @contextlib.asynccontextmanager
