@@ -54,11 +54,12 @@ e2e: $(VENV)/.dev cluster ## run the tests that need a Kubernetes: KUBECONFIG's,
 	@$(BIN)/python -m pytest tests/e2e_cluster $(ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev ## format, lint, types, layers: what CI checks
+check: $(VENV)/.dev ## format, lint, types, layers, the chart: what CI checks
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `make format`.'; exit 1; }
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --quiet tests/chart/test_rendered.py
 
 .PHONY: format
 format: $(VENV)/.dev ## bring the code into its form

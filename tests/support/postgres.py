@@ -84,13 +84,32 @@ def run(*command: str | os.PathLike[str]) -> None:
             raise RuntimeError(f"{command[0]} failed with {result.returncode}:\n{said.read()}")
 
 
+@contextlib.contextmanager
+def started(*command: str | os.PathLike[str], environment: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A program as the user whose Postgres' data is, with this environment alone; it is killed if it is still there at the end."""
+    account = pwd.getpwnam("nobody") if _user() else None
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        user=_user(),
+        group=None if account is None else account.pw_gid,
+        extra_groups=None if account is None else [],
+        env=dict(environment),
+        cwd="/",
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+
+
 def _user() -> str | None:
     return "nobody" if os.geteuid() == 0 else None
 
 
 @contextlib.contextmanager
-def server(**settings: str) -> Iterator[Server]:
-    """A fresh server while the block runs; ``settings`` as in postgresql.conf."""
+def own_folder() -> Iterator[pathlib.Path]:
+    """A folder of that user's, deleted at the end."""
     # Under /tmp whatever TMPDIR says: the path of a Unix socket has to stay under 108 characters.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bp-pg-", dir="/tmp"))
     try:
@@ -98,6 +117,15 @@ def server(**settings: str) -> Iterator[Server]:
             account = pwd.getpwnam("nobody")
             os.chown(folder, account.pw_uid, account.pw_gid)
             local.let_run(account.pw_uid)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def server(**settings: str) -> Iterator[Server]:
+    """A fresh server while the block runs; ``settings`` as in postgresql.conf."""
+    with own_folder() as folder:
         run(BIN / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
         made = Server(
             folder=folder,
@@ -113,8 +141,6 @@ def server(**settings: str) -> Iterator[Server]:
             yield made
         finally:
             made.stop("immediate")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_template(on: Server) -> None:
