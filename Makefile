@@ -82,6 +82,10 @@ images: builder ## build the images IMAGE_REGISTRY/browserpool-{controller,route
 images-save: builder ## build them, and write them as archives to DIR
 	@SAVE=$(or $(DIR),dist/images) images/build.sh
 
+.PHONY: images-test
+images-test: $(VENV)/.dev images ## build them, and see each at work
+	@$(BIN)/python -m pytest tests/images $(ARGS)
+
 .PHONY: pin
 pin: $(VENV)/.dev ## write the versions that are installed to constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check > constraints.txt
