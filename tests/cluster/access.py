@@ -1,10 +1,14 @@
 """``Cluster``: what tests hold. Its commands are kubectl's and helm's; its faults are its host's."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+import re
+import select
+import subprocess
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from cluster import shell
@@ -108,10 +112,30 @@ class Cluster:
             timeout=timeout + 10,
         )
 
+    @contextlib.contextmanager
+    def forward(self, target: str, port: int, *, namespace: str = "default") -> Iterator[str]:
+        """``HOST:PORT`` here for a port of ``pod/NAME`` or ``service/NAME`` there, while the block lasts. The API server carries it."""
+        command = [str(self.tools / "kubectl"), "port-forward", "--namespace", namespace, target, f":{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.environment()) as forwarder:
+            try:
+                yield _forwarded(forwarder, target=target)
+            finally:
+                forwarder.terminate()
+
     def nodes(self) -> tuple[Node, ...]:
         """Those that take pods, by name."""
         found = self.listing("nodes", namespace="")
         return tuple(_node(one) for one in found if not one["spec"].get("taints"))
+
+
+def _forwarded(forwarder: subprocess.Popen[str], *, target: str) -> str:
+    """The address that kubectl names in its first line; an empty line means that it has ended."""
+    assert forwarder.stdout is not None
+    spoke, _, _ = select.select([forwarder.stdout], [], [], 20)
+    found = re.match(r"Forwarding from (\S+) ->", forwarder.stdout.readline() if spoke else "")
+    if found is None:
+        raise shell.Failed(f"kubectl port-forward {target}: no connection within 20 s, or none at all")
+    return found[1]
 
 
 def _node(found: Object) -> Node:

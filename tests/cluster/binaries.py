@@ -88,14 +88,13 @@ def _nice() -> list[str]:
 
 
 def _need_go() -> None:
-    wanted = _minor(_found(r"^go (\S+)$", "go.mod names no Go"))
+    wanted = _found(r"^go (\S+)$", "go.mod names no Go")
     if not shutil.which("go"):
-        raise shell.Failed(
-            f"building a cluster needs Go {wanted[0]}.{wanted[1]} or newer, and there is none: see go.dev/dl"
-        )
-    found = shell.run("go", "env", "GOVERSION")
-    if _minor(found) < wanted:
-        raise shell.Failed(f"building a cluster needs Go {wanted[0]}.{wanted[1]} or newer; here is {found.strip()}")
+        raise shell.Failed(f"building a cluster needs Go {wanted} or newer, and there is none: see go.dev/dl")
+    # Asked where go.mod lies: newer ones fetch the release that it wants, where they may.
+    found = shell.run("go", "env", "GOVERSION", folder=SOURCE)
+    if _minor(found) < _minor(wanted):
+        raise shell.Failed(f"building a cluster needs Go {wanted} or newer; here is {found.strip()}")
 
 
 def _minor(text: str) -> tuple[int, int]:

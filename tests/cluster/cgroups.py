@@ -35,7 +35,7 @@ def _group(path: pathlib.Path) -> None:
 
 
 def _hierarchies() -> list[pathlib.Path]:
-    """The one of version 2, or those of version 1."""
+    """The one of version 2; or those of version 1, and the empty one of version 2 beside them, where runc makes groups too."""
     if _UNIFIED.exists():
         return [_ROOT]
-    return sorted({path.resolve() for path in _ROOT.iterdir() if (path / "tasks").exists()})
+    return sorted({path.resolve() for path in _ROOT.iterdir() if (path / "cgroup.procs").exists()})

@@ -1,13 +1,16 @@
 """Clusters that others made: the one that KUBECONFIG names, and kind's."""
 
 import dataclasses
+import os
 import pathlib
+import shlex
 import shutil
 from collections.abc import Sequence
 
 from cluster import access, binaries, shell
 
 _NAME = "browserpool"
+_LOAD = "BROWSERPOOL_E2E_LOAD"
 _MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 _KIND = """kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
@@ -31,9 +34,14 @@ class Given:
     """A cluster of which only the API is to be had."""
 
     def load(self, archives: Sequence[pathlib.Path]) -> None:
-        raise Beyond(
-            f"images cannot be loaded into the cluster of KUBECONFIG; push {archives} to a registry that it reaches"
-        )
+        """By the command of BROWSERPOOL_E2E_LOAD, once for each archive."""
+        command = shlex.split(os.environ.get(_LOAD, ""))
+        if not command:
+            raise Beyond(
+                f"how do images get into this cluster? Say it: {_LOAD}='minikube image load' (the archive's path is added)"
+            )
+        for archive in archives:
+            shell.run(*command, archive, timeout=600)
 
     def stop_kubelet(self, node: str) -> None:
         raise Beyond(f"the kubelet of {node} is not ours to stop; leave KUBECONFIG unset for this test")

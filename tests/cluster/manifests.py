@@ -71,7 +71,6 @@ def _daemon_set() -> Manifest:
         "serviceAccountName": "coredns",
         "dnsPolicy": "Default",
         "priorityClassName": "system-node-critical",
-        "tolerations": [{"operator": "Exists"}],
         "containers": [container],
         "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
     }

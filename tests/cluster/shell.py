@@ -17,7 +17,11 @@ class Failed(Exception):
 
 
 def run(
-    *command: str | pathlib.Path, text: str | None = None, timeout: float = 60.0, env: dict[str, str] | None = None
+    *command: str | pathlib.Path,
+    text: str | None = None,
+    timeout: float = 60.0,
+    env: dict[str, str] | None = None,
+    folder: pathlib.Path | None = None,
 ) -> str:
     """Run to the end; answers what it wrote to stdout.
 
@@ -26,7 +30,9 @@ def run(
     """
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=timeout, check=False, env=env)
+        done = subprocess.run(
+            words, input=text, capture_output=True, text=True, timeout=timeout, check=False, env=env, cwd=folder
+        )
     except subprocess.TimeoutExpired as caught:
         raise Failed(f"{' '.join(words)}: not done within {timeout} s") from caught
     except FileNotFoundError as caught:

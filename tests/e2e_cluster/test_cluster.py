@@ -1,5 +1,6 @@
 """What the other tests here take for granted of their cluster."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def _pod(name: str, *, role: str, node: str, image: str) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": {"role": role}},
-        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [container]},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container]},
     }
 
 
@@ -90,6 +91,15 @@ def test_names_logs_and_the_nearest_endpoint(
             _connect(kubernetes, namespace=namespace, client=node.name, address="web", port=80) for _ in range(8)
         }
         assert reached == {node.name}
+
+
+def test_ports_are_forwarded(kubernetes: access.Cluster, namespace: str, servers: list[access.Node]) -> None:
+    for target in ("service/web", f"pod/server-{servers[0].name}"):
+        port = 80 if target == "service/web" else 8080
+        with kubernetes.forward(target, port, namespace=namespace) as address:
+            host, _, number = address.partition(":")
+            with socket.create_connection((host, int(number)), timeout=10) as connection:
+                assert connection.recv(100).decode().strip() in {node.name for node in servers}
 
 
 def test_pods_reach_each_other_across_nodes(
@@ -141,6 +151,7 @@ def _refused(cluster: access.Cluster, namespace: str, client: str, address: str)
     return False
 
 
+@pytest.mark.faults
 def test_a_node_without_a_kubelet_is_noticed_and_comes_back(kubernetes: access.Cluster) -> None:
     node = kubernetes.nodes()[-1].name
     kubernetes.host.stop_kubelet(node)
@@ -151,6 +162,7 @@ def test_a_node_without_a_kubelet_is_noticed_and_comes_back(kubernetes: access.C
     kubernetes.wait(f"node/{node}", "condition=Ready", timeout=90)
 
 
+@pytest.mark.faults
 def test_services_go_on_without_the_api_server(
     kubernetes: access.Cluster, namespace: str, servers: list[access.Node]
 ) -> None:
