@@ -139,6 +139,8 @@ class ApiServer(kmock.KubernetesEmulator):
         expected = metadata.get("resourceVersion")
         if verb == "update" and expected and expected != found.raw["metadata"]["resourceVersion"]:
             raise Refused(status=409, reason="Conflict", message="the object has been modified")
+        if metadata.get("uid", found.raw["metadata"]["uid"]) != found.raw["metadata"]["uid"]:
+            raise Refused(status=409, reason="Conflict", message="the uid in the precondition is not the object's")
         metadata["resourceVersion"] = self._next()
         if "spec" in data and request.subresource is None:
             metadata["generation"] = found.raw["metadata"].get("generation", 1) + 1
@@ -195,6 +197,8 @@ class ApiServer(kmock.KubernetesEmulator):
                 if resource == request.resource and _chosen(request, found):
                     yield {"type": kind, "object": found}
             self._more.clear()
+            if since < self.oldest or position < len(self._happened):
+                continue
             try:
                 async with asyncio.timeout_at(ends):
                     await self._more.wait()

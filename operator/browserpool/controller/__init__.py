@@ -13,6 +13,7 @@ any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official 
 ``app``          the process: what every replica does, what the leader does, how it stops
 ``leader``       one leader among the replicas, by a Lease
 ``reconciler``   the leader's loop over all pools
+``sessions``     the leader's loop over all BrowserSession objects
 ``handlers``     kopf, which only tells what it sees
 ``kube``         a thin client of the API server
 ``mirror``       what the API server has of one kind, kept in memory by list and watch

@@ -10,6 +10,7 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 ``settling``    for how long a region has been short of browsers, or has had too many
 ``template``    the hash of all that makes one browser differ from another
 ``status``      what the pool's state is called: counts and conditions
+``session``     BrowserSession objects: which claim, what each says (``session_status``), what is released
 ``notices``     what a person would ask about, as sentences
 ``pod``         the manifest of a browser's pod
 ``merge``       the pool's template laid over it
