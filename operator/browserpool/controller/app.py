@@ -20,11 +20,12 @@ from browserpool.controller import (
     ops,
     pods,
     reconciler,
+    sessions,
     settings,
     statuses,
     wanted,
 )
-from browserpool.controller.desired import pod
+from browserpool.controller.desired import pod, session
 from browserpool.controller.webhooks import wiring
 from browserpool.lib import chance, clock, tasks
 from browserpool.lib import web as lib_web
@@ -158,10 +159,29 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
             )
             await standing.mirror.synced.wait()
             await running_pods.mirror.synced.wait()
+            group.create_task(_keep_sessions(replica, db), name="sessions")
             replica.round = reconciler.Reconciler(world, wake)
             await replica.round.run()
     finally:
         replica.round = None
+
+
+async def _keep_sessions(replica: Controller, db: connect.Database) -> None:
+    """BrowserSession objects, beside the pools: neither holds up the other."""
+    wake = asyncio.Event()
+
+    def changed(*_: object) -> None:
+        wake.set()
+
+    client, config = replica.client, replica.config
+    objects = mirror.Mirror(client, kube.SESSIONS, seen=session.read, on_change=changed)
+    recorder = events.Recorder(client, identity=config.identity)
+    world = sessions.World(
+        db=db, client=client, objects=objects, recorder=recorder, url=config.router_url, resync=config.resync
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(objects.run(), name="sessions' objects")
+        group.create_task(sessions.Sessions(world, wake).run(), name="sessions' rounds")
 
 
 def defaults(config: settings.ControllerSettings, *, owners: tuple[dict[str, Any], ...] = ()) -> pod.Defaults:
