@@ -1,8 +1,9 @@
 """``python -m browserpool.router.sidecar``: the sidecar as a process, configured by its environment."""
 
-import asyncio
 import os
 import sys
+
+import uvloop
 
 from browserpool.lib import logs, tasks
 from browserpool.lib import settings as lib_settings
@@ -25,7 +26,7 @@ def main() -> int:
         return 2
     logs.setup(process="sidecar", form=config.log_format, level=config.log_level)
     try:
-        asyncio.run(serve(config))
+        uvloop.run(serve(config))
     except OSError as error:
         sys.stderr.write(f"The sidecar cannot start: {error}\n")
         return 1
