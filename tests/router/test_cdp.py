@@ -8,7 +8,7 @@ import pytest
 
 from browserpool import metrics
 from browserpool.model import claims
-from browserpool.model.names import SessionId, TokenName
+from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
 from browserpool.store import connect, leases, sessions
 from support import postgres, routers, waiting
 
@@ -385,3 +385,40 @@ async def test_open_connections_go_on_while_postgres_is_away(own_postgres: tuple
 
         await waiting.until(renewed, deadline=20)
         await socket.close()
+
+
+async def of_an_object(rig: routers.Rig, *, token: str | None) -> str:
+    """A session as a BrowserSession object has it: claimed by another process."""
+    request = claims.ClaimRequest(
+        session_id=SessionId("bs-1"),
+        pool=PoolName("small"),
+        region=RegionName("local"),
+        kind=claims.SessionKind.CDP,
+        keep_alive=60.0,
+        holder=HolderId("browsersessions"),
+        token=TokenName(token) if token else None,
+    )
+    assert (await leases.claim(rig.database, request)).claim is not None
+    return "/devtools/browser/bs-1"
+
+
+async def test_a_session_without_an_owner_is_of_all_who_may_use_its_pool(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    path = await of_an_object(rig, token=None)
+    assert await refused(rig, path, await rig.make_token("elsewhere", pools=frozenset({PoolName("other")}))) == 404
+    for secret in (rig.secret, await rig.make_token("other")):
+        socket = await open_socket(rig, path, headers=rig.bearer(secret))
+        assert await echoes(socket)
+        await socket.close()
+    live = await sessions.live(rig.database, SessionId("bs-1"))
+    assert live is not None
+
+
+async def test_a_session_of_an_object_that_names_a_token_is_of_that_one(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    other = await rig.make_token("other")
+    path = await of_an_object(rig, token="other")
+    assert await refused(rig, path) == 404
+    socket = await open_socket(rig, path, headers=rig.bearer(other))
+    assert await echoes(socket)
+    await socket.close()

@@ -76,9 +76,13 @@ class Call:
             return self._target(kind)
 
     def may_use(self, pool: PoolName, owner: TokenName | None) -> bool:
-        """Whether the caller may touch a session: it is his own, or he is an admin."""
+        """Whether the caller may touch a session: it is his own, or he is an admin. One without an owner is of all who may use its pool.
+
+        Only a BrowserSession object that names no token makes a session without an owner; its id is not to be guessed.
+        """
         token = self.token
-        return token.admin or (token.name == owner and (token.pools is None or pool in token.pools))
+        own = owner is None or token.name == owner
+        return token.admin or (own and (token.pools is None or pool in token.pools))
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
