@@ -190,15 +190,17 @@ SESSION_STATUS: Final[Schema] = _object(
     {
         "observedGeneration": _count("The generation of the spec that this status speaks of."),
         "sessionId": _text("The session's id in the HTTP API."),
-        "webSocketDebuggerUrl": _text("Where CDP clients connect, with the bearer token that spec.tokenName names."),
+        "webSocketDebuggerUrl": _text(
+            "Where CDP clients connect, with the bearer token that spec.tokenName names, or any that may use the pool."
+        ),
         "podName": _text("The browser."),
         "nodeName": _text("The browser's node."),
         "zone": _text("The browser's zone."),
         "region": _text("The browser's region."),
         "spilled": {"type": "boolean", "description": "The browser is of the backup region."},
         "startedAt": _moment("When the browser was claimed."),
-        "expiresAt": _moment("When the session ends at the latest; left out where nothing but its keeper ends it."),
-        "finishedAt": _moment("When the session was seen to be over."),
+        "expiresAt": _moment("When the session ends at the latest; left out where only idleness ends it."),
+        "finishedAt": _moment("When the session ended."),
         "conditions": _CONDITIONS,
     },
 )

@@ -46,17 +46,17 @@ class SessionSpec(_Part):
         default=None,
         min_length=1,
         max_length=253,
-        description="The client token whose bearer may connect. Default: tokens with admin rights only.",
+        description="The client token whose bearer may connect. Default: every token that may use the pool.",
     )
     keep_alive: Duration | None = Field(
         default=None,
-        description="How long the browser stays held when nobody renews the lease, which the controller does while the "
-        "object exists. Default: the pool's sessions.keepAlive.",
+        description="The session ends when nothing happens on it for this long, at first counted from its claim; 10s at "
+        "least. Default: the pool's sessions.keepAlive.",
     )
     ttl: Duration | None = Field(
         default=None,
-        description="The session ends this long after its claim, also while the object exists. Default: the pool's "
-        "sessions.maxLifetime.",
+        description="The session ends this long after its claim, whatever happens on it. The pool's "
+        "sessions.maxLifetime is the most.",
     )
     ttl_seconds_after_finished: int | None = Field(
         default=None,
