@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster import access, ensure, external
+from support import release as releases
 
 _HERE = pathlib.Path(__file__).parent
 
@@ -46,3 +47,17 @@ def namespace(kubernetes: access.Cluster, request: pytest.FixtureRequest) -> Ite
     kubernetes.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
     kubernetes.delete("namespace", name, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def release(kubernetes: access.Cluster) -> Iterator[releases.Release]:
+    """browserpool, installed from this tree, without a pool."""
+    with releases.installed(kubernetes) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def client(release: releases.Release) -> Iterator[str]:
+    """A client's pod that lives as long as the run, on the node eu-a1."""
+    with release.client("client", node="eu-a1") as name:
+        yield name
