@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the images by docker, podman or buildah, whichever is here and works.
 #
-#   images/build.sh [NAME...]              all of controller, router and browser, when none is named
+#   images/build.sh [NAME...]              controller, router and browser, when none is named; postgres is for trials and tests
 #   SAVE=DIR images/build.sh [NAME...]     and write each as an archive, DIR/browserpool-NAME.tar
 #   images/build.sh --which                say which builder that would be, and build nothing
 #
