@@ -231,6 +231,17 @@ async def test_without_a_router_it_serves_and_says_so(tmp_path: pathlib.Path) ->
         assert error.value.headers["Retry-After"] == "1"
 
 
+async def test_a_router_that_restarts_is_waited_for(rig: routers.Rig, dsn: str, tmp_path: pathlib.Path) -> None:
+    await rig.make_pool()
+    async with app.running(routers.config(dsn)) as before:
+        port = before.address.port
+    async with sidecars.inside(f"http://127.0.0.1:{port}", tmp_path, secret=rig.secret) as sidecar:
+        action = rig.background.spawn(sidecar.request("POST", "/v1/screenshot", json={"html": "x"}), name="early")
+        async with app.running(routers.config(dsn, port=port)):
+            assert (await action).status == 200
+            await rig.until_ready()
+
+
 async def test_a_router_that_goes_away_under_a_request_is_503(tmp_path: pathlib.Path) -> None:
     async def gone(request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -437,7 +448,7 @@ async def test_an_agent_that_dies_closes_the_connection_and_leaves_the_session(
 async def test_a_router_that_restarts_under_a_direct_session_renews_it_when_it_is_back(
     rig: routers.Rig, dsn: str, database: connect.Database, tmp_path: pathlib.Path
 ) -> None:
-    await rig.make_pool(sessions={"keepAlive": "2s"})
+    await rig.make_pool(sessions={"keepAlive": "8s"})
     async with contextlib.AsyncExitStack() as first:
         router = await first.enter_async_context(app.running(routers.config(dsn)))
         async with sidecars.inside(f"http://{router.address}", tmp_path, secret=rig.secret) as sidecar:
@@ -455,7 +466,7 @@ async def test_a_router_that_restarts_under_a_direct_session_renews_it_when_it_i
                     live = await sessions.live(database, before.session_id)
                     return live is not None and live.holder == second.services.holder
 
-                await waiting.until(renewed_by_the_second, every=0.05)
+                await waiting.until(renewed_by_the_second, every=0.05, deadline=30)
                 await socket.send_str('{"id":7,"method":"Browser.close"}')
                 await rig.until_ready()
 

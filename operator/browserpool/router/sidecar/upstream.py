@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import urllib.parse
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import orjson
 import yarl
 from aiohttp import web
 
+from browserpool.lib import chance
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, errors
 from browserpool.model.names import SessionId
@@ -22,10 +24,15 @@ from browserpool.router.sidecar import keeping, passing
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 SILENCE: Final = 600.0
 """Seconds for which a router may say nothing: more than any queue and any action lasts."""
 RENEW_DEADLINE: Final = 5.0
 END_DEADLINE: Final = 20.0
+PAUSES: Final = (0.1, 0.3, 0.6, 1.0)
+"""Seconds before a router that refuses the connection is tried again: it restarts, or its Service still names one that is gone.
+Nothing was sent until then, so nothing can be done twice."""
 HANDSHAKE: Final = 10.0
 """Seconds for the opening of a WebSocket once the connection stands: a Chromium may just be restarting behind it."""
 
@@ -86,7 +93,10 @@ class Router:
         """
         url = yarl.URL(self.url + path, encoded=True)
         with self._named():
-            async with self._client().request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
+            send = functools.partial(
+                self._client().request, method, url, headers=headers, data=body, allow_redirects=False
+            )
+            async with await _patiently(send) as answer:
                 yield answer
 
     @contextlib.contextmanager
@@ -171,7 +181,7 @@ class Router:
         """
         with self._named():
             try:
-                return await self._opened(self.url + path, headers)
+                return await _patiently(functools.partial(self._opened, self.url + path, headers))
             except aiohttp.WSServerHandshakeError as refusal:
                 raise Refused(_refusal(refusal)) from refusal
 
@@ -189,6 +199,15 @@ class Router:
             return await self._client().ws_connect(
                 yarl.URL(url, encoded=True), headers=headers, max_msg_size=0, compress=0, decode_text=False
             )
+
+
+async def _patiently(connect: Callable[[], Awaitable[T]]) -> T:
+    """``connect``, again while the connection is refused; one that is not answered at all has taken long enough already."""
+    for pause in PAUSES:
+        with contextlib.suppress(aiohttp.ClientConnectorError):
+            return await connect()
+        await asyncio.sleep(chance.jitter(pause))
+    return await connect()
 
 
 def _passed(answer: aiohttp.ClientResponse, body: bytes) -> web.Response:
