@@ -7,6 +7,8 @@ import jsonpatch
 import pytest
 
 from browserpool.controller.webhooks import injection, review, sidecar
+from browserpool.lib import settings
+from browserpool.router.sidecar import settings as sidecar_settings
 
 DEFAULTS = sidecar.Defaults(
     image="registry.example/browserpool-router:1.2.3",
@@ -91,28 +93,36 @@ SIDECAR = {
     },
     "terminationMessagePolicy": "FallbackToLogsOnError",
     "volumeMounts": [
-        {"name": "browserpool-sidecar-token", "mountPath": "/var/run/secrets/browserpool.dev", "readOnly": True}
+        {"name": "browserpool-sidecar-token", "mountPath": "/var/run/secrets/browserpool.dev", "readOnly": True},
+        {
+            "name": "browserpool-sidecar-nothing",
+            "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+            "readOnly": True,
+        },
     ],
 }
-VOLUME = {
-    "name": "browserpool-sidecar-token",
-    "secret": {
-        "secretName": "browserpool-token",
-        "items": [{"key": "token", "path": "token"}],
-        "optional": True,
-        "defaultMode": 0o444,
+VOLUMES = [
+    {
+        "name": "browserpool-sidecar-token",
+        "secret": {
+            "secretName": "browserpool-token",
+            "items": [{"key": "token", "path": "token"}],
+            "optional": True,
+            "defaultMode": 0o444,
+        },
     },
-}
+    {"name": "browserpool-sidecar-nothing", "emptyDir": {"sizeLimit": "1Mi"}},
+]
 
 
 def test_a_pod_that_asks_gets_the_sidecar_and_its_token_and_nothing_else():
-    assert patched(pod()) == pod(initContainers=[SIDECAR], volumes=[VOLUME])
+    assert patched(pod()) == pod(initContainers=[SIDECAR], volumes=VOLUMES)
 
 
 def test_it_starts_before_the_pods_own_init_containers_and_leaves_its_volumes():
     own, data = {"name": "migrate", "image": "app:1"}, {"name": "data", "emptyDir": {}}
     made = patched(pod(initContainers=[own], volumes=[data]))
-    assert made == pod(initContainers=[SIDECAR, own], volumes=[data, VOLUME])
+    assert made == pod(initContainers=[SIDECAR, own], volumes=[data, *VOLUMES])
 
 
 def test_annotations_choose_pool_and_port():
@@ -121,6 +131,15 @@ def test_annotations_choose_pool_and_port():
     said = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert (said["BROWSERPOOL_POOL"], said["BROWSERPOOL_PORT"]) == ("fast", "9333")
     assert "9333" in container["startupProbe"]["exec"]["command"][-1]
+
+
+def test_the_sidecar_understands_what_it_is_told():
+    made = patched(pod(annotations={"browserpool.dev/pool": "fast", "browserpool.dev/port": "9333"}))
+    said = {entry["name"]: entry.get("value", "node-1") for entry in made["spec"]["initContainers"][0]["env"]}
+    assert set(said) <= {settings.variable(field) for field in sidecar_settings.SidecarSettings.model_fields}
+    read = settings.from_environment(sidecar_settings.SidecarSettings, said)
+    assert (read.host, read.port, read.node, read.pool) == ("127.0.0.1", 9333, "node-1", "fast")
+    assert read.token_file.startswith(made["spec"]["initContainers"][0]["volumeMounts"][0]["mountPath"] + "/")
 
 
 def test_the_probe_knocks_and_no_more(tmp_path):
@@ -136,7 +155,7 @@ def test_the_probe_knocks_and_no_more(tmp_path):
         (pod(labels={"browserpool.dev/inject": "True"}), "not_asked"),
         ({"metadata": {}, "spec": {}}, "not_asked"),
         ({}, "not_asked"),
-        (pod(initContainers=[SIDECAR], volumes=[VOLUME]), "injected_before"),
+        (pod(initContainers=[SIDECAR], volumes=VOLUMES), "injected_before"),
         (pod(containers=[APP, SIDECAR]), "injected_before"),
     ],
 )
@@ -161,6 +180,7 @@ def test_who_does_not_ask_or_has_one_is_left_alone(of, outcome):
         (pod(hostNetwork=True), "hostNetwork"),
         (pod(os={"name": "windows"}), "Linux only"),
         (pod(volumes=[{"name": "browserpool-sidecar-token", "emptyDir": {}}]), "rename it"),
+        (pod(volumes=[{"name": "browserpool-sidecar-nothing", "emptyDir": {}}]), "rename it"),
         (pod(containers=[{"name": "chrome", "ports": [{"containerPort": 9222}]}]), "chrome has port 9222 already"),
         (pod(initContainers=[{"name": "old", "ports": [{"containerPort": 9222}]}]), "old has port 9222 already"),
     ],

@@ -46,13 +46,13 @@ def _patch(pod: Mapping[str, Any], *, defaults: sidecar.Defaults) -> tuple[revie
         if spec.get("initContainers")
         else {"op": "add", "path": "/spec/initContainers", "value": [made]}
     )
-    kept = sidecar.volume(defaults)
-    volumes = (
-        {"op": "add", "path": "/spec/volumes/-", "value": kept}
-        if spec.get("volumes")
-        else {"op": "add", "path": "/spec/volumes", "value": [kept]}
-    )
-    return init, volumes
+    return init, *_volumes(spec, sidecar.volumes(defaults))
+
+
+def _volumes(spec: Mapping[str, Any], more: list[dict[str, Any]]) -> list[review.Operation]:
+    if not spec.get("volumes"):
+        return [{"op": "add", "path": "/spec/volumes", "value": more}]
+    return [{"op": "add", "path": "/spec/volumes/-", "value": one} for one in more]
 
 
 def _check(spec: Mapping[str, Any], *, port: int, defaults: sidecar.Defaults) -> None:
@@ -64,8 +64,9 @@ def _check(spec: Mapping[str, Any], *, port: int, defaults: sidecar.Defaults) ->
         raise _CannotInject("with hostNetwork every process of the node could use its browsers; leave hostNetwork out.")
     if (spec.get("os") or {}).get("name") == "windows":
         raise _CannotInject("its image runs on Linux only.")
-    if any(volume.get("name") == sidecar.VOLUME for volume in spec.get("volumes") or ()):
-        raise _CannotInject(f"the pod has a volume {sidecar.VOLUME} of its own; rename it.")
+    for volume in spec.get("volumes") or ():
+        if volume.get("name") in (sidecar.VOLUME, sidecar.NOTHING):
+            raise _CannotInject(f"the pod has a volume {volume['name']} of its own; rename it.")
     for container in _containers(spec):
         if any(taken.get("containerPort") == port for taken in container.get("ports") or ()):
             raise _CannotInject(

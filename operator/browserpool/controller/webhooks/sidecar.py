@@ -10,7 +10,9 @@ from browserpool.model.names import PoolName
 
 CONTAINER: Final = "browserpool-sidecar"
 VOLUME: Final = "browserpool-sidecar-token"
+NOTHING: Final = "browserpool-sidecar-nothing"
 TOKENS: Final = "/var/run/secrets/browserpool.dev"
+ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_KEY: Final = "token"  # noqa: S105 - a key's name
 HOST: Final = "127.0.0.1"
 USER: Final = 65532
@@ -49,18 +51,23 @@ def container(defaults: Defaults, *, pool: PoolName | None, port: int) -> dict[s
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": VOLUME, "mountPath": TOKENS, "readOnly": True}],
+        "volumeMounts": [
+            {"name": VOLUME, "mountPath": TOKENS, "readOnly": True},
+            # The API server gives each container the pod's service account, unless something else is there already.
+            {"name": NOTHING, "mountPath": ACCOUNT, "readOnly": True},
+        ],
     }
 
 
-def volume(defaults: Defaults) -> dict[str, Any]:
-    """The token. A Secret that is not there must not keep the pod from starting; the sidecar then says how to mend it."""
+def volumes(defaults: Defaults) -> list[dict[str, Any]]:
+    """The token, and nothing where the client's service account would be.
+
+    A Secret that is not there must not keep the pod from starting; the sidecar then says how to mend it.
+    """
     items = [{"key": TOKEN_KEY, "path": TOKEN_KEY}]
     # Readable by the sidecar's user, who is not root and may not be in a group of the pod's; no other container mounts it.
-    return {
-        "name": VOLUME,
-        "secret": {"secretName": defaults.token_secret, "items": items, "optional": True, "defaultMode": 0o444},
-    }
+    secret = {"secretName": defaults.token_secret, "items": items, "optional": True, "defaultMode": 0o444}
+    return [{"name": VOLUME, "secret": secret}, {"name": NOTHING, "emptyDir": {"sizeLimit": "1Mi"}}]
 
 
 def _environment(defaults: Defaults, *, pool: PoolName | None, port: int) -> list[dict[str, Any]]:
