@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from browserpool.controller import crds
-from browserpool.controller.desired import seen, status
-from browserpool.model import session_object
-from browserpool.model.names import PoolName, RegionName
+from browserpool.controller.desired import seen, session_status, status
+from browserpool.model import claims, session_object, sessions
+from browserpool.model.names import BrowserId, Fence, HolderId, NodeName, PoolName, RegionName, SessionId, ZoneName
 from browserpool.model.pool import BrowserPool, PoolSpec
 from browserpool.model.regions import RegionStatus
 
@@ -184,6 +184,31 @@ def test_the_status_that_is_written_is_the_status_that_is_kept():
     assert written.keys() == node["properties"].keys()
     assert written["regions"][0].keys() == node["properties"]["regions"]["items"]["properties"].keys()
     assert set(node["properties"]["conditions"]["items"]["required"]) <= written["conditions"][0].keys()
+
+
+def test_a_sessions_status_that_is_written_is_the_status_that_is_kept():
+    now = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
+    whose = {
+        "session_id": SessionId("one"),
+        "browser_id": BrowserId("shop-eu-0"),
+        "fence": Fence(1),
+        "pool": PoolName("shop"),
+        "region": RegionName("eu"),
+        "zone": ZoneName("eu-a"),
+        "node": NodeName("node-1"),
+        "kind": claims.SessionKind.CDP,
+        "token": None,
+        "holder": HolderId("controller"),
+        "started_at": now,
+    }
+    live = sessions.Session(**whose, address="10.0.0.1:8082", expires_at=now, ends_at=now, keep_alive=60.0, now=now)
+    past = sessions.Past(**whose, ended_at=now, reason=claims.CloseReason.NORMAL_CLOSURE)
+    ready = session_status.ready({}, live, url="http://router:8080", spilled=False, generation=1, now=now)
+    finished = session_status.finished(ready, past, generation=1, now=now)
+    node = at(BOTH[1], ".status")
+    assert unknown(ready, node) == []
+    assert unknown(finished, node) == []
+    assert ready.keys() | finished.keys() == node["properties"].keys()
 
 
 @pytest.mark.parametrize("crd", BOTH, ids=lambda crd: crd["spec"]["names"]["kind"])
