@@ -9,7 +9,8 @@ from cluster import access, binaries, external, images, ours, shell
 
 def _up() -> None:
     """Bring one up and leave it; show the one that is there."""
-    _show(ours.running() or ours.bring_up())
+    with ours.alone():
+        _show(ours.running() or ours.bring_up())
 
 
 def _status() -> None:

@@ -14,21 +14,19 @@ def cluster() -> Iterator[access.Cluster]:
     Raises:
         shell.Failed: none can be had; the message says what is missing.
     """
-    if found := _found():
-        yield found
-        return
-    made = _made()
+    made, stays = _had()
     try:
         yield made
     finally:
-        made.host.close()
+        if not stays:
+            made.host.close()
 
 
-def _found() -> access.Cluster | None:
+def _had() -> tuple[access.Cluster, bool]:
+    """A cluster, and whether it was there before."""
     if kubeconfig := os.environ.get("KUBECONFIG"):
-        return external.given(kubeconfig)
-    return ours.running()
-
-
-def _made() -> access.Cluster:
-    return external.kind() if external.kind_works() else ours.bring_up()
+        return external.given(kubeconfig), True
+    with ours.alone():
+        if found := ours.running():
+            return found, True
+        return (external.kind() if external.kind_works() else ours.bring_up()), False

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import platform
 import tarfile
 import tempfile
 
@@ -84,7 +85,7 @@ def _archive(path: pathlib.Path, *, tag: str, layer: bytes, config: Image) -> No
     """Write what ``docker save`` would write for an image of one layer."""
     digest = hashlib.sha256(layer).hexdigest()
     described = {
-        "architecture": "amd64",
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
         "os": "linux",
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},

@@ -1,7 +1,9 @@
 """A cluster of our own on this machine, without Docker and without a registry."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
@@ -9,7 +11,7 @@ import platform
 import secrets
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from browserpool.lib import clock
 from cluster import access, binaries, cgroups, control, images, machines, manifests, network, node, record, shell
@@ -103,8 +105,17 @@ def take_away() -> None:
     _kept().undo()
 
 
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Nobody else brings a cluster up in this ``home`` while the block lasts. Waits for whoever does."""
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def bring_up() -> access.Cluster:
-    """All of it, ready. What stood before is taken away first.
+    """All of it, ready. What stood before is taken away first, so look first (``running``), and be ``alone`` for both.
 
     Raises:
         shell.Failed: a part did not come up; whatever had is taken away again, save for the logs.

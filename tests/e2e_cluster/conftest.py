@@ -1,5 +1,6 @@
 """One cluster for the whole run. Run by ``make e2e`` only: it takes root and minutes."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Iterator
@@ -34,9 +35,12 @@ def _left_out() -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def kubernetes() -> Iterator[access.Cluster]:
+def kubernetes(pytestconfig: pytest.Config) -> Iterator[access.Cluster]:
     """A cluster of three nodes in two regions; browserpool is not installed in it."""
-    with ensure.cluster() as made:
+    with contextlib.ExitStack() as stack:
+        # Uncaptured: it says how far it is.
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            made = stack.enter_context(ensure.cluster())
         yield made
 
 

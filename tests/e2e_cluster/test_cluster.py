@@ -164,7 +164,7 @@ def test_a_node_without_a_kubelet_is_noticed_and_comes_back(kubernetes: access.C
 
 @pytest.mark.faults
 def test_services_go_on_without_the_api_server(
-    kubernetes: access.Cluster, namespace: str, servers: list[access.Node]
+    kubernetes: access.Cluster, namespace: str, servers: list[access.Node], debian: str
 ) -> None:
     before = kubernetes.get("pod", f"server-{servers[0].name}", namespace=namespace)["status"]
     kubernetes.host.stop_apiserver()
@@ -173,6 +173,9 @@ def test_services_go_on_without_the_api_server(
             kubernetes.nodes()
     finally:
         kubernetes.host.start_apiserver()
+    new = _pod("client-new", role="client", node=servers[0].name, image=debian)
+    kubernetes.apply(new, namespace=namespace)
+    kubernetes.wait("pod/client-new", "condition=Ready", namespace=namespace)
     after = kubernetes.get("pod", f"server-{servers[0].name}", namespace=namespace)["status"]
     assert after["containerStatuses"][0]["restartCount"] == before["containerStatuses"][0]["restartCount"]
     assert _connect(kubernetes, namespace=namespace, client=servers[0].name, address="web", port=80) == servers[0].name

@@ -53,7 +53,9 @@ def test_a_killed_run_is_taken_away_by_the_next(tmp_path: pathlib.Path, monkeypa
     assert clock.monotonic() - begun < 60
     assert _made() == before
     assert _running(tmp_path) == []
-    assert [path.name for path in (tmp_path / "home").iterdir() if path.name not in {"logs", "current.json"}] == []
+    assert [
+        path.name for path in (tmp_path / "home").iterdir() if path.name not in {"logs", "current.json", "lock"}
+    ] == []
 
 
 def _running(folder: pathlib.Path) -> list[str]:
