@@ -99,7 +99,7 @@ class ApiServer(kmock.KubernetesEmulator):
 
     def forget_history(self) -> None:
         """Watches cannot go on from any version up to now."""
-        self.oldest = self._version
+        self.oldest = int(self._next())
         self._more.set()
 
     def count(self, verb: str, resource: kube.Resource) -> int:

@@ -1,15 +1,21 @@
 """Controllers of the tests' own: at an API server in this process, with kubelets and agents that do what the test says."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
+
+import psycopg
+import psycopg.conninfo
 
 from browserpool.controller import app, kube, settings
 from browserpool.controller.desired import labels
+from browserpool.model.browsers import Browser
 from browserpool.model.heartbeats import Hello
 from browserpool.model.names import BrowserId
+from browserpool.model.states import BrowserState
 from browserpool.store import browsers, connect
 from support import apiserver, fleet
 from support.waiting import until
@@ -80,9 +86,9 @@ class Cluster:
             "browser_image": IMAGE,
             "host": "127.0.0.1",
             "ops_port": 0,
-            "lease_duration": 1.0,
-            "renew_deadline": 0.7,
-            "retry_period": 0.05,
+            "lease_duration": 60.0,
+            "renew_deadline": 40.0,
+            "retry_period": 0.2,
             "resync": 0.1,
         }
         return settings.ControllerSettings(**(given | more))
@@ -143,3 +149,23 @@ class Cluster:
             if name not in self.fleet.agents:
                 await self.run(name, on=on)
         return self.pods()
+
+
+def with_state(row: Browser, state: BrowserState) -> Browser:
+    """The row, as if it were in that state."""
+    return dataclasses.replace(row, state=state)
+
+
+@contextlib.contextmanager
+def locked_out(dsn: str) -> Iterator[None]:
+    """Nobody else can connect to the database while the block runs, and who was is thrown out."""
+    name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+    server = psycopg.conninfo.make_conninfo(dsn, dbname="postgres")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"alter database {name} allow_connections false".encode())
+        connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+    try:
+        yield
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"alter database {name} allow_connections true".encode())

@@ -32,7 +32,11 @@ class Chronicle:
 
     def saw(self, one: Wanted, now: status.PoolStatus, pods: Iterable[podstate.Pod]) -> None:
         """The pool's status is this now."""
-        complaints = {pod.region: pod.complaint for pod in pods if pod.complaint}
+        complaining = [pod for pod in pods if pod.complaint]
+        complaints = notices.Complaints(
+            unplaced={pod.region: pod.complaint for pod in complaining if not pod.schedulable},
+            failing={pod.region: pod.complaint for pod in complaining if pod.failing},
+        )
         for notice in notices.of_change(self._before.get(one.name), now, complaints=complaints):
             self._recorder.note(about(one), notice)
         self._before[one.name] = now

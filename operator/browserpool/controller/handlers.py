@@ -51,11 +51,17 @@ def _run(registry: kopf.OperatorRegistry, namespace: str, stop: threading.Event)
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.process.ultimate_exiting_timeout = None
+    # The signals are the main thread's, which stops this one.
+    logging.getLogger("kopf._core.reactor.running").addFilter(_but_signals)
     # Its line for each event handled says nothing that our own logs do not.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     asyncio.run(
         kopf.operator(registry=registry, settings=settings, standalone=True, namespaces=[namespace], stop_flag=stop)
     )
+
+
+def _but_signals(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("OS signals are ignored")
 
 
 def _registry(

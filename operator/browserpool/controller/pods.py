@@ -11,12 +11,14 @@ from browserpool.controller.desired import labels, plan, pod, seen, shards
 from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
-from browserpool.model.pool import BrowserPool
+from browserpool.model.pool import BrowserPool, Region
 
 log = logging.getLogger(__name__)
 
 _YOUNG = 60.0
 """Seconds; a pod that ends by itself sooner may do so again at once, and its name waits before it gets another."""
+_REMEMBERED = 600.0
+"""Seconds after which a death no longer counts: ten times the longest wait that follows from one."""
 _REPAIR_EVERY = 30.0
 """Seconds between two attempts to put back a Secret that pods miss."""
 _NOWHERE = seen.Place(zone=ZoneName(""), node=NodeName(""))
@@ -59,6 +61,7 @@ class Pods:
     def by_pool(self) -> Mapping[PoolName, Mapping[BrowserId, observe.Pod]]:
         """The pods of each pool, and the names whose pods died young."""
         now = self._now()
+        self._deaths = {name: death for name, death in self._deaths.items() if now - death.at < _REMEMBERED}
         found: dict[PoolName, dict[BrowserId, observe.Pod]] = {}
         for name, death in self._deaths.items():
             found.setdefault(death.pool, {})[name] = observe.Pod(
@@ -129,10 +132,8 @@ class Pods:
             return
         try:
             await self._provide_secret(pool.name, action.region, shards.shard(action.ordinal), defaults)
-            body = pod.manifest(
-                pool, region, ordinal=action.ordinal, template_hash=action.template_hash, defaults=defaults
-            )
-            self.mirror.put(await self._created(action.browser_id, body))
+            body = _manifest(pool, region, action, defaults)
+            self.mirror.put(await self._created(action.browser_id, body, pool=pool.name))
         except errors.ClusterUnavailable:
             raise
         except errors.BrowserpoolError:
@@ -140,14 +141,14 @@ class Pods:
             raise
         metrics.PODS_CREATED.labels(pool.name, action.region).inc()
 
-    async def _created(self, name: BrowserId, body: kube.Object) -> kube.Object:
+    async def _created(self, name: BrowserId, body: kube.Object, *, pool: PoolName) -> kube.Object:
         try:
             return await self._client.create(kube.PODS, body)
         except errors.Conflict:
             there = await self._client.get(kube.PODS, name)
-        if not podstate.is_ours(there):
+        if not podstate.is_of(there, pool=pool):
             raise errors.Conflict(
-                f"There is a pod {name} that is not browserpool's; delete or rename it, and the browser can be made."
+                f"There is a pod {name} that is not this pool's; delete or rename it, and the browser can be made."
             )
         return there
 
@@ -209,6 +210,16 @@ class Pods:
         for name in names:
             await self._client.delete(kube.SECRETS, name)
             self._secrets.pop(name, None)
+
+
+def _manifest(pool: BrowserPool, region: Region, action: plan.Create, defaults: pod.Defaults) -> kube.Object:
+    try:
+        return pod.manifest(pool, region, ordinal=action.ordinal, template_hash=action.template_hash, defaults=defaults)
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        # The template is whatever somebody wrote: only what the API server would take can be laid over a pod.
+        raise errors.InvalidRequest(
+            f"The pool's template is no part of a pod ({type(error).__name__}: {error}); write it as in a Deployment."
+        ) from error
 
 
 class Hands:

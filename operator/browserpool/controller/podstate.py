@@ -51,7 +51,7 @@ class Node:
 def pod(found: Mapping[str, Any]) -> Pod:
     """A browser's pod; it bears our labels, for it was chosen by them."""
     metadata, spec, status = found["metadata"], found.get("spec", {}), found.get("status", {})
-    marked = metadata.get("labels", {})
+    marked = metadata.get("labels") or {}
     unscheduled = _unscheduled(status) if not spec.get("nodeName") else None
     failing, complaint = _failing(status)
     ended = status.get("phase") in _ENDED
@@ -72,10 +72,10 @@ def pod(found: Mapping[str, Any]) -> Pod:
     )
 
 
-def is_ours(found: Mapping[str, Any]) -> bool:
-    """Whether the pod bears the labels of a browser's."""
+def is_of(found: Mapping[str, Any], *, pool: PoolName) -> bool:
+    """Whether the pod bears the labels of a browser of that pool."""
     marked = found["metadata"].get("labels") or {}
-    return all(marked.get(key) == value for key, value in labels.OURS.items()) and labels.POOL in marked
+    return marked.get(labels.POOL) == pool and labels.OURS.items() <= marked.items()
 
 
 def node(found: Mapping[str, Any]) -> Node:

@@ -27,8 +27,22 @@ log = logging.getLogger(__name__)
 
 _SOON = 0.1
 """Seconds between two rounds at least, and after a round as long again as it took: however much happens, half the time is left."""
+_CONFLICT = "NameConflict"
 _REFRESH = 60.0
 """Seconds between two lists of the pools: kopf tells what changes, but not what was deleted while it could not watch."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """One pool as a round sees it. ``one`` is None: it is deleted. ``pool`` is what it wants, as last understood; None: it never was."""
+
+    name: PoolName
+    one: wanted.Wanted | None
+    pool: BrowserPool | None
+    problem: status.Condition | None
+    rows: list[Browser]
+    pods: Mapping[BrowserId, observe.Pod]
+    heard: list[RegionStatus]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +136,16 @@ class Reconciler:
         living = {name for name, of in rows.items() if any(row.state is not BrowserState.GONE for row in of)}
         changed = False
         for name in sorted(living | there.keys() | objects.keys()):
-            one = objects.get(name)
-            if one is not None and name not in good:
-                await self._refuse(one, problems[name])
-                continue
-            changed |= await self._reconcile(
-                name,
-                one,
-                None if one is None else good[name],
-                rows=rows.get(name, []),
-                there=there.get(name, {}),
-                heard=heard,
+            look = _Look(
+                name=name,
+                one=objects.get(name),
+                pool=good.get(name),
                 problem=problems.get(name),
+                rows=rows.get(name, []),
+                pods=there.get(name, {}),
+                heard=heard,
             )
+            changed |= await self._apart(look)
         await self._clean(rows, there, objects)
         await world.chronicle.tell(objects)
         return changed
@@ -159,37 +170,45 @@ class Reconciler:
         problems: dict[PoolName, status.Condition] = {}
         for one in objects.values():
             if one.name in clashes:
-                problems[one.name] = _not_ready("NameConflict", clashes[one.name])
-            elif one.pool is not None:
-                good[one.name] = one.pool
-            else:
+                problems[one.name] = _not_ready(_CONFLICT, clashes[one.name])
+            elif one.pool is None:
                 problems[one.name] = _not_ready("InvalidSpec", one.problem)
-                if one.name in self._good:
-                    good[one.name] = self._good[one.name]
+            if one.pool is not None and one.name not in clashes:
+                good[one.name] = one.pool
+            elif one.name in self._good:
+                good[one.name] = self._good[one.name]
         self._good = good
         return good, problems
 
-    async def _reconcile(
-        self,
-        name: PoolName,
-        one: wanted.Wanted | None,
-        pool: BrowserPool | None,
-        *,
-        rows: list[Browser],
-        there: Mapping[BrowserId, observe.Pod],
-        heard: list[RegionStatus],
-        problem: status.Condition | None,
-    ) -> bool:
-        world = self._world
-        wants = None if pool is None else wanted.with_image(pool, world.defaults.image)
-        seen_world = self._observer.world(name, wants, rows, there)
+    async def _apart(self, look: _Look) -> bool:
+        """One pool, apart from the others: what is wrong with it must not keep the rest from being looked after."""
+        try:
+            if look.one is not None and (look.pool is None or (look.problem and look.problem.reason == _CONFLICT)):
+                await self._refuse(look.one, look.problem)
+                return False
+            return await self._reconcile(look)
+        except errors.Unavailable:
+            raise
+        except Exception as error:  # whatever one pool's manifest brings about
+            log.exception("a pool could not be looked after", extra={"pool": look.name})
+            if look.one is not None:
+                message = f"{type(error).__name__}: {error}"
+                self._world.chronicle.say(look.one, notices.Notice(reason="Failed", message=message, warning=True))
+            return False
+
+    async def _reconcile(self, look: _Look) -> bool:
+        world, one = self._world, look.one
+        wants = (
+            wanted.with_image(look.pool, world.defaults.image) if one is not None and look.pool is not None else None
+        )
+        seen_world = self._observer.world(look.name, wants, look.rows, look.pods)
         actions = plan.plan(wants, seen_world)
         if one is not None and wants is not None:
-            await self._show(one, wants, seen_world, heard=heard, problem=problem)
+            await self._show(one, wants, seen_world, heard=look.heard, problem=look.problem)
         if not actions:
             return False
         hands = world.pods.hands(wants, world.defaults)
-        failures = await apply.carry_out(world.db, hands, name, actions, concurrency=world.concurrency)
+        failures = await apply.carry_out(world.db, hands, look.name, actions, concurrency=world.concurrency)
         if one is not None:
             failed = {failure.action.browser_id for failure in failures}
             world.chronicle.did(one, seen_world, [action for action in actions if action.browser_id not in failed])
@@ -215,10 +234,11 @@ class Reconciler:
         await self._world.statuses.show(one, now)
         self._world.chronicle.saw(one, now, self._world.pods.of(one.name))
 
-    async def _refuse(self, one: wanted.Wanted, problem: status.Condition) -> None:
+    async def _refuse(self, one: wanted.Wanted, problem: status.Condition | None) -> None:
         """Nothing is done for this pool, and nothing undone."""
-        self._say_problem(one, problem)
-        await self._world.statuses.mark(one, [problem])
+        if problem is not None:
+            self._say_problem(one, problem)
+            await self._world.statuses.mark(one, [problem])
 
     def _say_problem(self, one: wanted.Wanted, problem: status.Condition) -> None:
         self._world.chronicle.say(one, notices.Notice(reason=problem.reason, message=problem.message, warning=True))

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from browserpool.controller.desired import plan, status
 from browserpool.model.names import RegionName
@@ -53,30 +53,40 @@ def _browsers(number: int) -> str:
     return "1 browser" if number == 1 else f"{number} browsers"
 
 
-def of_change(
-    before: status.PoolStatus | None, now: status.PoolStatus, *, complaints: dict[RegionName, str]
-) -> list[Notice]:
-    """What has become so since ``before``. ``complaints`` has, for a region, what scheduler or kubelet says of one of its pods."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Complaints:
+    """For a region, what the scheduler says of one of its pods, and what a kubelet says of one."""
+
+    unplaced: Mapping[RegionName, str] = dataclasses.field(default_factory=dict)
+    failing: Mapping[RegionName, str] = dataclasses.field(default_factory=dict)
+
+
+def of_change(before: status.PoolStatus | None, now: status.PoolStatus, *, complaints: Complaints) -> list[Notice]:
+    """What has become so since ``before``."""
     earlier = {region.name: region for region in before.regions} if before is not None else {}
     return [
-        notice
-        for region in now.regions
-        for notice in _of_region(earlier.get(region.name), region, complaints.get(region.name, ""))
-    ] + list(_of_conditions(before, now))
+        *(notice for one in now.regions for notice in _of_region(earlier.get(one.name), one, complaints)),
+        *_of_conditions(before, now),
+    ]
 
 
-def _of_region(before: status.RegionStatus | None, now: status.RegionStatus, complaint: str) -> Iterator[Notice]:
-    because = f": {complaint}" if complaint else ""
+def _of_region(
+    before: status.RegionStatus | None, now: status.RegionStatus, complaints: Complaints
+) -> Iterator[Notice]:
     if before is not None and before.wanted != now.wanted:
         yield Notice(reason="Scaled", message=f"{now.name} is to keep {now.wanted} ready, {before.wanted} before")
     if now.unschedulable and not (before is not None and before.unschedulable):
-        message = f"{_browsers(now.unschedulable)} in {now.name} wait for a node{because}"
+        message = f"no node for {_browsers(now.unschedulable)} in {now.name}{_because(complaints.unplaced, now.name)}"
         yield Notice(reason="Unschedulable", message=message, warning=True)
     if now.failing and not (before is not None and before.failing):
-        message = f"{_browsers(now.failing)} in {now.name} do not run ({now.failure}){because}"
-        yield Notice(reason="CrashLoop", message=message, warning=True)
+        message = f"{now.failure} of {_browsers(now.failing)} in {now.name}{_because(complaints.failing, now.name)}"
+        yield Notice(reason="NotRunning", message=message, warning=True)
     if now.stale and not (before is not None and before.stale):
         yield Notice(reason="HeartbeatsLate", message=f"heartbeats of {now.name} are not written in time", warning=True)
+
+
+def _because(complaints: Mapping[RegionName, str], region: RegionName) -> str:
+    return f": {complaints[region]}" if complaints.get(region) else ""
 
 
 def _of_conditions(before: status.PoolStatus | None, now: status.PoolStatus) -> Iterator[Notice]:
