@@ -45,7 +45,7 @@ def guard(database, pods):
     return eviction.Guard(store=lambda: database, pods=pods, namespace=NAMESPACE)
 
 
-def asked(name=BROWSER, *, namespace=NAMESPACE, dry_run=False, named_by_object=False):
+def asked(name=BROWSER, *, namespace=NAMESPACE, dry_run=False, named_by_object=False, **object_):
     return review.asked(
         {
             "request": {
@@ -54,7 +54,7 @@ def asked(name=BROWSER, *, namespace=NAMESPACE, dry_run=False, named_by_object=F
                 "name": "" if named_by_object else name,
                 "operation": "CREATE",
                 "dryRun": dry_run,
-                "object": {"kind": "Eviction", "metadata": {"name": name, "namespace": namespace}},
+                "object": {"kind": "Eviction", "metadata": {"name": name, "namespace": namespace}, **object_},
             }
         }
     )
@@ -89,12 +89,13 @@ async def test_a_held_browser_stays_until_its_session_ends_and_takes_no_other(fl
 
 
 @pytest.mark.parametrize("claimed", [False, True])
-async def test_a_dry_run_says_the_same_and_drains_nothing(fleet, guard, claimed):
+@pytest.mark.parametrize("said", [{"dry_run": True}, {"deleteOptions": {"dryRun": ["All"]}}])
+async def test_a_dry_run_says_the_same_and_drains_nothing(fleet, guard, claimed, said):
     await fleet.ready()
     if claimed:
         await fleet.claim("s")
     before = await fleet.row(BROWSER)
-    assert (await guard.decide(asked(dry_run=True))).allowed is not claimed
+    assert (await guard.decide(asked(**said))).allowed is not claimed
     after = await fleet.row(BROWSER)
     assert (after.state, after.drain_requested) == (before.state, False)
 

@@ -58,7 +58,7 @@ class Guard:
         name = request.name or str((request.object.get("metadata") or {}).get("name") or "")
         try:
             async with asyncio.timeout(STORE_WITHIN):
-                state = await self._state(BrowserId(name), dry_run=request.dry_run)
+                state = await self._state(BrowserId(name), dry_run=_is_dry_run(request))
         except (errors.Unavailable, TimeoutError):
             return await self._without_store(name)
         if state is None:
@@ -95,6 +95,11 @@ class Guard:
         except (errors.BrowserpoolError, TimeoutError):
             return True
         return all(found.get(key) == value for key, value in labels.OURS.items())
+
+
+def _is_dry_run(request: review.Request) -> bool:
+    """An Eviction says it itself (``kubectl drain --dry-run=server`` does), and the API server does not repeat it in the review."""
+    return request.dry_run or bool((request.object.get("deleteOptions") or {}).get("dryRun"))
 
 
 def _later(outcome: str, message: str) -> review.Answer:
