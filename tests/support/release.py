@@ -232,7 +232,9 @@ def installed(cluster: access.Cluster, *, values: dict[str, Any] | None = None) 
         shell.say("installing the chart")
         cluster.helm(
             "upgrade", "--install", "browserpool", str(ROOT / "charts" / "browserpool"), "--namespace", NAMESPACE,
-            "--values", str(given), "--wait", "--timeout", "10m", timeout=660,
+            "--values", str(given), "--wait", "--timeout", "10m",
+            # The definitions are kept when a release goes, and may be another's, or kubectl's.
+            "--take-ownership", "--force-conflicts", timeout=660,
         )  # fmt: skip
         secret = cluster.get("secret", "browserpool-token", namespace=CLIENTS)["data"]["token"]
         yield Release(cluster=cluster, token=base64.b64decode(secret).decode())
