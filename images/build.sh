@@ -123,9 +123,21 @@ build() { # NAME
     }
 }
 
+identity() { # IMAGE
+    case $builder in
+        buildah) buildah inspect --type image --format '{{.FromImageID}}' "$1" ;;
+        *) "$builder" image inspect --format '{{.Id}}' "$1" ;;
+    esac | sed 's/^sha256://'
+}
+
+# What the archive holds already is not written again.
 save() { # NAME
     local image=$registry/browserpool-$1:$tag archive=$SAVE/browserpool-$1.tar
     mkdir -p "$SAVE"
+    if [ -f "$archive" ] && tar -xOf "$archive" manifest.json 2>/dev/null | grep -q "$(identity "$image")"; then
+        echo "$archive"
+        return
+    fi
     case $builder in
         buildah) buildah push --quiet "$image" "docker-archive:$work/$1.tar:$image" >/dev/null ;;
         podman) podman save --quiet --format docker-archive --output "$work/$1.tar" "$image" ;;
