@@ -186,3 +186,15 @@ async def test_the_official_sdk_reads_the_bare_answers(rig: routers.Rig) -> None
         assert refused.value.errors[0].code == 1001
         assert "viewport.height" in refused.value.errors[0].message
     await waiting.until(lambda: len(rig.running.services.claiming.holding) == 0)
+
+
+async def test_a_router_that_no_agent_has_greeted_knows_chromium_all_the_same(
+    rig: routers.Rig, dsn: str, database: connect.Database
+) -> None:
+    await rig.make_pool()
+    async with routers.rig(dsn, database) as other:
+
+        async def knows() -> bool:
+            return str((await other.request("GET", "/json/version")).json["Browser"]).startswith("Chrome/")
+
+        await waiting.until(knows)

@@ -185,6 +185,8 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
     async def read() -> None:
         await parts.catalog.reload()
         await parts.place.settle()
+        # Whose agents were greeted by another router, perhaps one that this one follows.
+        parts.chromium = parts.chromium or await browsers.product(parts.db) or ""
 
     loops = (
         (read, config.catalog_reload, "read pools, tokens and nodes"),

@@ -94,6 +94,11 @@ async def counts(db: connect.Database) -> list[Count]:
     return await connect.fetch(db, _SQL["counts"], {}, into=_count)
 
 
+async def product(db: connect.Database) -> str | None:
+    """What some browser's Chromium calls itself."""
+    return await connect.fetch_one(db, _SQL["product"], {}, into=_product)
+
+
 async def sweep(db: connect.Database, *, unseen: float = 60.0) -> int:
     """Ready browsers that are unwell, or silent for ``unseen`` seconds, go ``recycling``. Answers how many did."""
     return await connect.execute(db, _SQL["sweep"], {"unseen": unseen})
@@ -106,6 +111,10 @@ async def prune(db: connect.Database, *, older_than: float) -> int:
 
 def _browser_id(*, browser_id: str) -> BrowserId:
     return BrowserId(browser_id)
+
+
+def _product(*, chromium: str) -> str:
+    return chromium
 
 
 def _fence(*, fence: int) -> Fence:

@@ -144,6 +144,10 @@ where b.state <> 'gone'
 group by b.pool, b.region, b.state
 order by b.pool, b.region, b.state;
 
+-- name: product
+-- Any browser's will do: it is shown where nobody asks for a certain one.
+select b.chromium from browsers b where b.chromium is not null and b.state <> 'gone' limit 1;
+
 -- name: sweep
 -- What no claim would take leaves the ready ones, so that claims need not step over it. Its next good heartbeat brings it back.
 with chosen as (
