@@ -15,7 +15,7 @@ import pathlib
 
 import pytest
 
-from browserpool.controller import kube
+from browserpool.controller import kube, rights
 from browserpool.controller.desired import shards
 from browserpool.lib import clock
 from browserpool.model.states import BrowserState
@@ -168,8 +168,10 @@ class Span:
 
 @pytest.mark.timeout(900)
 async def test_hundreds_of_pods(stage):
+    audit = replicas.Audit(stage.cluster, namespace=stage.namespace)
     await _filled_then_idle(stage)
     await _another_process(stage)
+    _check_against_the_audit_log(audit.requests())
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps({"pods": PODS, **stage.figures}, indent=2) + "\n")
 
@@ -233,6 +235,17 @@ async def _another_process(stage):
         await waiting.until(lambda: not stage.nodes.pods, deadline=PATIENCE, every=0.1)
         stage.figures["deleting_the_pool"] = {"seconds": round(clock.monotonic() - begun, 2)}
     assert stage.made() == PODS + LOST, "no pod was made twice"
+
+
+def _check_against_the_audit_log(seen):
+    """The API server's own word: no request was refused for want of a right, and nothing was written but what is listed."""
+    if seen is None:
+        return
+    assert {key: n for key, n in seen.items() if key[2] in {401, 403}} == {}
+    allowed = {(verb, right.resource) for right in (*rights.NAMESPACE, *rights.CLUSTER) for verb in right.verbs}
+    assert {key[:2] for key in seen} <= allowed
+    assert seen["create", "pods", 201] == PODS + LOST
+    assert sum(n for (verb, resource, _), n in seen.items() if (verb, resource) == ("create", "pods")) == PODS + LOST
 
 
 async def _idle_rounds(replica, number):

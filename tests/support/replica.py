@@ -1,6 +1,7 @@
 """The controller as a process of this machine, with a service account of its own: it may do what ``rights`` lists, and no more."""
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import json
@@ -16,7 +17,7 @@ import aiohttp
 from prometheus_client import parser
 
 from browserpool.controller import rights
-from cluster import access
+from cluster import access, shell
 from support import waiting
 
 ACCOUNT = "controller-under-test"
@@ -70,6 +71,35 @@ class Replica:
         return int(line.split()[1]) / 1024
 
 
+class Audit:
+    """What the API server's audit log says from now on of the account's requests: also of those that no metric of ours counts.
+
+    Somebody else's cluster shows nobody its log: then there is nothing to read, and ``requests`` answers None.
+    """
+
+    def __init__(self, cluster: access.Cluster, *, namespace: str) -> None:
+        self._user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+        self._path = cluster.kubeconfig.parent.parent / "audit.log"
+        self._begin = self._path.stat().st_size if self._path.exists() else 0
+
+    def requests(self) -> collections.Counter[tuple[str, str, int]] | None:
+        """How many, by verb, resource (with its subresource) and status."""
+        if not self._path.exists():
+            return None
+        with self._path.open() as log:
+            log.seek(self._begin)
+            entries = [json.loads(line) for line in log if self._user in line and line.endswith("}\n")]
+        return collections.Counter(
+            (entry["verb"], _resource(entry["objectRef"]), entry["responseStatus"]["code"])
+            for entry in entries
+            if entry["user"]["username"] == self._user and "objectRef" in entry and entry["stage"] == "ResponseComplete"
+        )
+
+
+def _resource(named: dict[str, str]) -> str:
+    return "/".join(filter(None, (named["resource"], named.get("subresource"))))
+
+
 def account(cluster: access.Cluster, *, namespace: str, folder: pathlib.Path) -> pathlib.Path:
     """Make the service account with the controller's rights; answers a kubeconfig that is its own."""
     named = {"name": ACCOUNT, "namespace": namespace}
@@ -102,6 +132,12 @@ def account(cluster: access.Cluster, *, namespace: str, folder: pathlib.Path) ->
         },
         namespace=namespace,
     )
+    user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+    for question in (("list", "nodes"), ("list", "pods", "--namespace", namespace)):
+        # The API server learns of roles by a watch of its own.
+        shell.until(
+            lambda asked=question: cluster.kubectl("auth", "can-i", *asked, "--as", user), what="rights", deadline=30
+        )
     token = cluster.kubectl("create", "token", ACCOUNT, "--namespace", namespace, "--duration", "2h").strip()
     config: dict[str, Any] = json.loads(
         cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output", "json")
