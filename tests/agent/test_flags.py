@@ -6,11 +6,11 @@ import pytest
 
 from browserpool.agent import flags, launch
 from browserpool.agent.egress import flags as egress_flags
-from browserpool.lib import web
+from browserpool.lib import listening
 
 SHELL = "/usr/lib/chromium/chromium-headless-shell"
 FULL = "/usr/lib/chromium/chromium"
-EGRESS = egress_flags.chromium(web.Address(host="127.0.0.1", port=1080))
+EGRESS = egress_flags.chromium(listening.Address(host="127.0.0.1", port=1080))
 
 
 def arguments(binary=SHELL, *, sandbox=True, extra=()):

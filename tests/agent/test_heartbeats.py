@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 
-import aiohttp
 import pytest
 
 from browserpool.agent import heartbeats
@@ -31,9 +30,10 @@ class State:
 @contextlib.asynccontextmanager
 async def beating(router, state, *, interval=HOUR, token=agents.AGENT_TOKEN):
     heard = []
-    async with aiohttp.ClientSession() as http, tasks.Background(grace=0) as background:
+    async with tasks.Background(grace=0) as background:
+        client = heartbeats.Router(url=router.url, agent_token=token)
         heart = heartbeats.Heart(
-            router=heartbeats.Router(http=http, url=router.url, agent_token=token),
+            router=client,
             browser_id=agents.BROWSER,
             urgent=state.urgent,
             vitals=lambda: VITALS,
@@ -46,6 +46,7 @@ async def beating(router, state, *, interval=HOUR, token=agents.AGENT_TOKEN):
             yield heart, task, heard
         finally:
             task.cancel()
+            client.close()
 
 
 async def test_a_change_is_told_at_once_and_nothing_else_is(router):
@@ -93,9 +94,10 @@ async def test_forgotten(router):
 @pytest.mark.parametrize("status", [404, 500, 503])
 async def test_hello_is_said_until_somebody_answers(router, status):
     router.status = status
-    async with aiohttp.ClientSession() as http, tasks.Background(grace=0) as background:
+    async with tasks.Background(grace=0) as background:
+        client = heartbeats.Router(url=router.url + "/", agent_token=agents.AGENT_TOKEN)
         heart = heartbeats.Heart(
-            router=heartbeats.Router(http=http, url=router.url + "/", agent_token=agents.AGENT_TOKEN),
+            router=client,
             browser_id=agents.BROWSER,
             urgent=State().urgent,
             vitals=lambda: VITALS,
@@ -108,10 +110,10 @@ async def test_hello_is_said_until_somebody_answers(router, status):
         welcome = await task
         assert welcome.incarnation == router.incarnation
         assert router.hellos == [dataclasses.asdict(HELLO)]
+        client.close()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid"])
 async def test_a_router_that_cannot_be_reached(url):
-    async with aiohttp.ClientSession() as http:
-        with pytest.raises(heartbeats.Failed, match="cannot be reached"):
-            await heartbeats.Router(http=http, url=url, agent_token="t").hello(HELLO)
+    with pytest.raises(heartbeats.Failed, match="cannot be reached"):
+        await heartbeats.Router(url=url, agent_token="t").hello(HELLO)

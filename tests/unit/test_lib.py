@@ -13,7 +13,7 @@ import pydantic
 import pytest
 from aiohttp import web
 
-from browserpool.lib import logs, plain, settings, tasks
+from browserpool.lib import listening, logs, plain, settings, tasks
 from browserpool.lib import web as lib_web
 
 
@@ -198,5 +198,5 @@ async def test_a_handler_is_cancelled_when_its_client_goes_away():
 
 
 def test_addresses_of_both_families():
-    assert str(lib_web.Address(host="127.0.0.1", port=1)) == "127.0.0.1:1"
-    assert str(lib_web.Address(host="::1", port=1)) == "[::1]:1"
+    assert str(listening.Address(host="127.0.0.1", port=1)) == "127.0.0.1:1"
+    assert str(listening.Address(host="::1", port=1)) == "[::1]:1"

@@ -4,8 +4,9 @@ What lives here: all that happens beside one Chromium. What must not enter: the 
 the rest of the world one router's address and the tokens that it is shown; it decides nothing about who gets a browser, and
 obeys the highest fence it has seen.
 
-Chromium is spawned before most of this room is imported (``__main__``), so what it takes to spawn it (``settings``, ``flags``,
-``launch``, ``homes``, ``processes``) imports nothing heavy.
+An agent starts in three steps, so that it is ready as soon as its Chromium is. What it takes to spawn Chromium (``settings``, ``flags``,
+``launch``, ``homes``, ``processes``) imports nothing heavy; then ``app`` imports what speaks to Chromium and to the router, without
+aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is imported by ``front`` while those two are waited for.
 
 ============== =====================================================================================
 ``__main__``   the process: settings, spawn Chromium, then import and run ``app``
@@ -15,6 +16,8 @@ Chromium is spawned before most of this room is imported (``__main__``), so what
 ``processes``  a process group of its own that dies with us; its memory
 ``launch``     find the binary, spawn it in a home
 ``app``        wires it all; SIGTERM
+``front``      the sockets at once, the servers when they are imported
+``servers``    aiohttp's servers
 ``routes``     the URL table, errors as the wire's envelope
 ``ops``        probes and metrics
 ``custody``    whose the browser is now: admits, supersedes, ends, cleans

@@ -1,38 +1,28 @@
 """Wires the agent and runs it until it is told to stop, forgotten by the store, used up, or out of luck with Chromium."""
 
 import asyncio
-import contextlib
 import enum
 import logging
-from collections.abc import AsyncIterator
-
-import aiohttp
-from aiohttp import web
 
 from browserpool import metrics
 from browserpool.agent import (
     chromium,
     custody,
+    front,
     heartbeats,
     homes,
     launch,
-    ops,
     processes,
-    routes,
     settings,
     supervisor,
     tokens,
 )
 from browserpool.agent.egress import policy, proxy
-from browserpool.lib import tasks
-from browserpool.lib import web as server
+from browserpool.lib import listening, tasks
 from browserpool.model.heartbeats import Hello, Reply
 from browserpool.model.names import BrowserId, Fence
 
 log = logging.getLogger(__name__)
-
-_HEARTBEAT_IS_OUT = 0.02
-"""Seconds after which the first heartbeat is on its way. A claim cannot come before it is written, which takes longer."""
 
 
 class Exit(enum.IntEnum):
@@ -55,17 +45,16 @@ class Agent:
         wanted: settings.AgentSettings,
         ahead: launch.Ahead,
         guard: proxy.Guard,
-        http: aiohttp.ClientSession,
         restarts: supervisor.Policy,
     ) -> None:
         self._settings = wanted
         self._guard = guard
-        self._base = ahead.recipe.base
         self.clock = tokens.DatabaseClock()
         self.starter = chromium.Starter(recipe=ahead.recipe, guard=guard, first=ahead.first)
         browser_id = BrowserId(wanted.browser_id)
+        self.router = heartbeats.Router(url=wanted.router_url, agent_token=wanted.agent_token)
         self.heart = heartbeats.Heart(
-            router=heartbeats.Router(http=http, url=wanted.router_url, agent_token=wanted.agent_token),
+            router=self.router,
             browser_id=browser_id,
             vitals=self.vitals,
             urgent=self.urgent,
@@ -81,11 +70,7 @@ class Agent:
             recycle_after=wanted.recycle_after,
             changed=self.heart.changed,
         )
-        self.routes = routes.Routes(
-            checker=tokens.Checker(browser_id=browser_id, claim_key=wanted.claim_key, database_clock=self.clock),
-            keeper=self.custody,
-            http=http,
-        )
+        self.checker = tokens.Checker(browser_id=browser_id, claim_key=wanted.claim_key, database_clock=self.clock)
 
     def urgent(self) -> heartbeats.Urgent:
         """What is told at once when it changes."""
@@ -125,15 +110,7 @@ class Agent:
         self.clock.learn(welcome.now)
         self.custody.open(Fence(welcome.fence))
         log.info("ready", extra={"address": address, "chromium": child.product, "fence": welcome.fence})
-        async with tasks.Background(grace=0) as background:
-            background.spawn(self._catch_up(), name="what could wait")
-            await self.heart.beat(welcome.incarnation)
-
-    async def _catch_up(self) -> None:
-        """What nothing waited for: the quick actions' imports; what agents that were killed have left on this machine."""
-        await asyncio.sleep(_HEARTBEAT_IS_OUT)
-        await self.routes.actions()
-        await asyncio.to_thread(homes.sweep, self._base)
+        await self.heart.beat(welcome.incarnation)
 
     def _heard(self, reply: Reply) -> None:
         self.clock.learn(reply.now)
@@ -143,29 +120,6 @@ class Agent:
 
 def _count_restart(why: supervisor.Why) -> None:
     metrics.CHROMIUM_RESTARTS.labels(str(why)).inc()
-
-
-@contextlib.asynccontextmanager
-async def serving(agent: Agent, *, wanted: settings.AgentSettings, guard: proxy.Guard) -> AsyncIterator[str]:
-    """Serve the agent's routes while the block runs; yields ``host:port`` for routers."""
-    app = web.Application(middlewares=[routes.errors_as_envelopes], client_max_size=routes.BODY_LIMIT)
-    agent.routes.add_to(app)
-    async with contextlib.AsyncExitStack() as stack:
-        if wanted.ops_port is None:
-            ops.add(app, alive=agent.alive, ready=agent.missing)
-        else:
-            ops_app = web.Application()
-            ops.add(ops_app, alive=agent.alive, ready=agent.missing)
-            ops_bound = await stack.enter_async_context(
-                server.serve(ops_app, host=wanted.host, port=wanted.ops_port, grace=1.0)
-            )
-            guard.protect(ops_bound.port)
-            log.info("probes and metrics", extra={"address": str(ops_bound)})
-        bound = await stack.enter_async_context(
-            server.serve(app, host=wanted.host, port=wanted.port, grace=wanted.grace)
-        )
-        guard.protect(bound.port)
-        yield wanted.advertise or str(bound)
 
 
 def main(wanted: settings.AgentSettings, *, ahead: launch.Ahead) -> int:
@@ -186,29 +140,34 @@ async def run(
 ) -> Exit:
     """Run one agent until ``stop`` is set or it comes to an end of its own; nothing of it is left then but the exit code."""
     rules = policy.read(allow=wanted.egress_allow, deny=wanted.egress_deny)
-    async with (
-        proxy.guard(rules, listener=ahead.listener) as guard,
-        aiohttp.ClientSession(auto_decompress=False) as http,
-        tasks.Background(grace=0) as background,
-    ):
-        agent = Agent(wanted=wanted, ahead=ahead, guard=guard, http=http, restarts=restarts)
+    async with proxy.guard(rules, listener=ahead.listener) as guard, tasks.Background(grace=0) as background:
+        agent = Agent(wanted=wanted, ahead=ahead, guard=guard, restarts=restarts)
         keeping = background.spawn(_until_given_up(agent), name="supervisor")
         try:
-            async with serving(agent, wanted=wanted, guard=guard) as address:
-                ends = {
-                    keeping,
-                    background.spawn(_until_forgotten(agent, address), name="heartbeats"),
-                    background.spawn(_until_set(stop), name="stop"),
-                    background.spawn(_until_set(agent.custody.leaving), name="leaving"),
-                }
-                ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                outcome = ended.pop().result()
-                log.info("stopping", extra={"why": outcome.name.lower(), "running": agent.custody.load})
-                await agent.custody.close(grace=wanted.grace if outcome is Exit.DONE else 0.0)
+            with front.opened(wanted, guard=guard) as sockets:
+                address = wanted.advertise or str(listening.address(sockets.main))
+                greeting = background.spawn(_until_forgotten(agent, address), name="heartbeats")
+                parts = front.Parts(
+                    checker=agent.checker, keeper=agent.custody, alive=agent.alive, missing=agent.missing
+                )
+                async with front.serving(parts, sockets=sockets, grace=wanted.grace):
+                    # Now that nothing waits for it: what agents that were killed have left on this machine.
+                    background.spawn(asyncio.to_thread(homes.sweep, wanted.data_dir), name="sweep homes")
+                    ends = {
+                        keeping,
+                        greeting,
+                        background.spawn(_until_set(stop), name="stop"),
+                        background.spawn(_until_set(agent.custody.leaving), name="leaving"),
+                    }
+                    ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    outcome = ended.pop().result()
+                    log.info("stopping", extra={"why": outcome.name.lower(), "running": agent.custody.load})
+                    await agent.custody.close(grace=wanted.grace if outcome is Exit.DONE else 0.0)
         finally:
             keeping.cancel()
             await asyncio.wait({keeping})
             await agent.starter.discard()
+            agent.router.close()
     return outcome
 
 

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-import aiohttp
 import orjson
 
 from browserpool import metrics
-from browserpool.lib import chance, tasks
+from browserpool.lib import chance, http1, tasks
 from browserpool.model import agentapi
 from browserpool.model.heartbeats import Heartbeat, Hello, Reply, Welcome
 from browserpool.model.names import BrowserId, Fence
@@ -57,12 +56,11 @@ class Failed(Exception):
 
 
 class Router:
-    """One router's two addresses for agents."""
+    """One router's two addresses for agents. One call at a time."""
 
-    def __init__(self, *, http: aiohttp.ClientSession, url: str, agent_token: str) -> None:
-        self._http = http
-        self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {agent_token}", "Content-Type": "application/json"}
+    def __init__(self, *, url: str, agent_token: str) -> None:
+        self._url = url
+        self._http = http1.Client(url, headers={"Authorization": f"Bearer {agent_token}"})
 
     async def hello(self, hello: Hello) -> Welcome:
         """Say hello; raises ``Failed``."""
@@ -72,15 +70,14 @@ class Router:
         """Send a heartbeat; raises ``Failed``."""
         return await self._post(agentapi.ROUTER_HEARTBEAT, heartbeat, Reply)
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
     async def _post(self, path: str, message: Hello | Heartbeat, answer: type[Message]) -> Message:
         try:
-            async with (
-                asyncio.timeout(CALL_DEADLINE),
-                self._http.post(self._url + path, data=orjson.dumps(message), headers=self._headers) as response,
-            ):
-                body = await response.read()
-                status = response.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            status, body = await self._http.post(path, orjson.dumps(message), deadline=CALL_DEADLINE)
+        except (OSError, TimeoutError) as error:
             raise Failed(f"The router at {self._url} cannot be reached: {error!r}") from error
         if status != 200:
             text = body[:200].decode(errors="replace")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from browserpool.agent import flags, homes, processes, settings
 from browserpool.agent.egress import flags as flags_of_egress
+from browserpool.lib import listening
 
 BINARIES = (
     # Debian's and Ubuntu's commands are shell scripts that do not hand on signals; the binaries stand here.
@@ -80,7 +81,7 @@ def ahead(wanted: settings.AgentSettings) -> Ahead:
     recipe = Recipe(
         binary=binary,
         sandbox=wants_sandbox(wanted.sandbox, user=os.geteuid()),
-        egress=flags_of_egress.chromium(_Proxy(host=host, port=port)),
+        egress=flags_of_egress.chromium(listening.Address(host=host, port=port)),
         extra=wanted.chromium_args,
         base=wanted.data_dir,
     )
@@ -89,12 +90,6 @@ def ahead(wanted: settings.AgentSettings) -> Ahead:
     except BaseException:
         listener.close()
         raise
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Proxy:
-    host: str
-    port: int
 
 
 def find(wanted: str, *, which: Callable[[str], str | None] = shutil.which) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import types
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +11,7 @@ import yarl
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.agent import bridge, chromium, custody, screening, tokens
+from browserpool.agent import actions, bridge, chromium, custody, screening, tokens
 from browserpool.lib import clock
 from browserpool.lib import web as server
 from browserpool.model import agentapi, errors
@@ -37,7 +36,6 @@ class Routes:
         self._checker = checker
         self._custody = keeper
         self._http = http
-        self._actions: asyncio.Future[types.ModuleType] | None = None
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to ``app``."""
@@ -47,12 +45,6 @@ class Routes:
         app.router.add_get(agentapi.CHROME_JSON, self.chrome_json)
         app.router.add_put(agentapi.CHROME_JSON, self.chrome_json)
         app.router.add_post(agentapi.END, self.end)
-
-    async def actions(self) -> types.ModuleType:
-        """The room of the quick actions, imported in a thread when it is first asked for: an agent is ready before that."""
-        if self._actions is None:
-            self._actions = asyncio.get_running_loop().run_in_executor(None, _import_actions)
-        return await asyncio.shield(self._actions)
 
     async def action(self, request: web.Request) -> web.StreamResponse:
         """A quick action, in a context of its own."""
@@ -74,7 +66,7 @@ class Routes:
         return response
 
     async def _perform(self, name: str, body: bytes, child: chromium.Chromium) -> web.Response:
-        answer = await (await self.actions()).perform(name, body, browser=child.browser)
+        answer = await actions.perform(name, body, browser=child.browser)
         return web.Response(
             body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
         )
@@ -135,12 +127,6 @@ class Routes:
         if kind is not None and token.kind != kind:
             raise errors.Forbidden(f"This claim token is for a session of kind {token.kind!r}, not {kind.value!r}.")
         return token
-
-
-def _import_actions() -> types.ModuleType:
-    from browserpool.agent import actions
-
-    return actions
 
 
 def failure(error: errors.BrowserpoolError) -> web.Response:

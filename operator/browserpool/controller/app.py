@@ -27,7 +27,7 @@ from browserpool.controller import (
 )
 from browserpool.controller.desired import pod, session
 from browserpool.controller.webhooks import wiring
-from browserpool.lib import chance, clock, tasks
+from browserpool.lib import chance, clock, listening, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import errors
 from browserpool.store import connect, migrate
@@ -48,7 +48,7 @@ class Controller:
     election: leader.Election
     db: connect.Database | None = None
     round: reconciler.Reconciler | None = None
-    ops_address: lib_web.Address | None = None
+    ops_address: listening.Address | None = None
     webhook_port: int | None = None
 
     def alive(self) -> str:

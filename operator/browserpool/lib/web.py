@@ -5,39 +5,37 @@ A handler is cancelled when its client goes away (aiohttp's default is to let it
 
 import asyncio
 import contextlib
-import dataclasses
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import orjson
 from aiohttp import web
 
+from browserpool.lib import listening
+
 JSON = "application/json"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where a server listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 @contextlib.asynccontextmanager
-async def serve(app: web.Application, *, host: str, port: int, grace: float = 30.0) -> AsyncIterator[Address]:
+async def serve(app: web.Application, *, host: str, port: int, grace: float = 30.0) -> AsyncIterator[listening.Address]:
     """Serve ``app`` while the block runs; port 0 picks a free one; yields the address that is bound.
 
     On leaving, the listening socket closes first; requests that run get ``grace`` seconds to finish.
     """
+    with listening.opened(host, port) as sockets:
+        async with serve_on(app, sockets, grace=grace):
+            yield listening.address(sockets)
+
+
+@contextlib.asynccontextmanager
+async def serve_on(app: web.Application, sockets: Sequence[socket.socket], *, grace: float) -> AsyncIterator[None]:
+    """As ``serve``, on sockets that listen already; whose they are closes them, too."""
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=grace, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True)
-        await site.start()
-        bound = runner.addresses[0]
-        yield Address(host=bound[0], port=bound[1])
+        for one in sockets:
+            await web.SockSite(runner, one, backlog=listening.BACKLOG).start()
+        yield
     finally:
         await asyncio.shield(runner.cleanup())
 

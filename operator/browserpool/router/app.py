@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from browserpool.lib import chance, clock, tasks
+from browserpool.lib import chance, clock, listening, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import claims, errors, tokens
 from browserpool.model.names import HolderId

@@ -1,19 +1,10 @@
 """What Chromium must be told so that nothing goes around the proxy."""
 
-from typing import Protocol
+from browserpool.lib import listening
 
 
-class Proxy(Protocol):
-    """Where the proxy listens: a ``web.Address``, whose import would delay the start of Chromium."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-
-
-def chromium(proxy: Proxy) -> tuple[str, ...]:
-    """Command line flags."""
+def chromium(proxy: listening.Address) -> tuple[str, ...]:
+    """Command line flags; ``proxy``: where it listens."""
     return (
         f"--proxy-server=socks5://{proxy.host}:{proxy.port}",
         # Chromium itself would go straight to loopback and link-local addresses.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from browserpool import metrics
 from browserpool.agent.egress import client, dial, names, notes, policy, refusals, relay, socks
-from browserpool.lib import clock, tasks, web
+from browserpool.lib import clock, listening, tasks
 
 HOST: Final = "127.0.0.1"
 HANDSHAKE: Final = 30.0
@@ -33,7 +33,7 @@ class Guard:
         self._clients: set[client.Client] = set()
         self._work = tasks.Background(grace=_GRACE)
         self.notes = notes.Notes(monotonic=monotonic)
-        self.address = web.Address(host=HOST, port=0)
+        self.address = listening.Address(host=HOST, port=0)
 
     @property
     def connections(self) -> int:
@@ -132,7 +132,7 @@ async def guard(
     loop = asyncio.get_running_loop()
     where: dict[str, Any] = {"host": HOST, "port": 0} if listener is None else {"sock": listener}
     server = await loop.create_server(lambda: client.Client(made, monotonic=monotonic), backlog=512, **where)
-    made.address = web.Address(host=HOST, port=server.sockets[0].getsockname()[1])
+    made.address = listening.Address(host=HOST, port=server.sockets[0].getsockname()[1])
     made.protect(made.address.port)
     async with tasks.Background(grace=_GRACE) as background:
         background.spawn(tasks.periodically(made.sweep, every=_SWEEP, name="egress sweep"), name="egress sweep")

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from browserpool.lib import tasks
+from browserpool.lib import listening, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import errors
 from browserpool.router import addresses, answers, loopback
@@ -49,7 +49,7 @@ class Sidecar:
 
 
 @contextlib.asynccontextmanager
-async def running(config: settings.SidecarSettings) -> AsyncIterator[lib_web.Address]:
+async def running(config: settings.SidecarSettings) -> AsyncIterator[listening.Address]:
     """Serve while the block runs; yields the address. Leaving it refuses what is new, tells CDP clients, and finishes what runs.
 
     It comes up whether or not there is a router or a token: a client's pod must never wait for it.
