@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cluster import certificates, machines, network
 
 # What waits for a lost node waits for a minute and more by default, and so would tests.
-_GRACE = "16s"
+_GRACE = "20s"
 _TOLERATION = 20
 _AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -39,7 +39,7 @@ def prepare(
         "kube-scheduler": _scheduler(authority),
     }
     machine.commands |= {
-        name: [str(tools / name), *(f"--{option}={value}" for option, value in given.items())]
+        name: [*machines.AHEAD, str(tools / name), *(f"--{option}={value}" for option, value in given.items())]
         for name, given in options.items()
     }
     return authority

@@ -18,6 +18,10 @@ _HOLD = "trap '' CHLD\nexec sleep infinity\n"
 _SPAWN = 'log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null & echo $!'
 
 
+AHEAD = ("nice", "-n", "-5")
+"""Puts a daemon ahead of what runs in pods, which may keep a small machine busy: a kubelet that is late with its lease loses its node."""
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Machine:
     """``init`` is its first process, ``commands`` are those of its daemons, ``running`` the daemons' processes.

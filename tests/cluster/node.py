@@ -103,7 +103,9 @@ def _commands(site: Site, *, place: network.Place, setting: Setting, etc: pathli
         ],
         "kube-proxy": [f"--config={etc / 'kube-proxy.json'}"],
     }
-    return {name: [*env, str(setting.tools / name), *given] for name, given in options.items()}
+    # Not containerd, whose containers would inherit it.
+    ahead = {"kubelet": machines.AHEAD, "kube-proxy": machines.AHEAD}
+    return {name: [*env, *ahead.get(name, ()), str(setting.tools / name), *given] for name, given in options.items()}
 
 
 def _containerd() -> str:
