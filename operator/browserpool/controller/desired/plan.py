@@ -179,8 +179,8 @@ def _in_region(
     unclaimed = [b for b in browsers if _runs(b) and b.state is not BrowserState.CLAIMED]
     claimed = [b for b in browsers if _runs(b) and b.state is BrowserState.CLAIMED]
     lost = [b for b in (*unclaimed, *claimed) if b.node is seen.Node.LOST]
-    failed = [b for b in _failed(unclaimed, grace=spec.refill.readiness_grace) if b not in lost]
-    supply = [b for b in unclaimed if b not in failed and b not in lost]
+    failed = _without(_failed(unclaimed, grace=spec.refill.readiness_grace), lost)
+    supply = _without(unclaimed, [*failed, *lost])
 
     strategy = spec.update_strategy
     outdated = sum(rollout.is_outdated(b, current=current) for b in supply)
@@ -188,10 +188,10 @@ def _in_region(
     surplus = len(supply) - target if settled.surplus_for >= SURPLUS_SETTLES else 0
     over = len(supply) + len(claimed) - most
     spare = _most_dispensable(supply, current=current)[: max(0, surplus, over)]
-    kept = [b for b in supply if b not in spare]
+    kept = _without(supply, spare)
     leaving = rollout.leaving(strategy, kept, claimed, wanted=wanted, most=most, current=current)
 
-    on_the_way = sum(b not in leaving for b in kept)
+    on_the_way = len(_without(kept, leaving))
     if settled.short_for < SHORT_SETTLES:
         on_the_way += sum(not b.drain_requested for b in claimed)
     missing = target - on_the_way
@@ -208,7 +208,7 @@ def _in_region(
 
 def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser]:
     """Those that should have been ready by now."""
-    silent = [b for b in unclaimed if b.last_seen_age is not None and b.last_seen_age > grace]
+    silent = {b.browser_id for b in unclaimed if b.last_seen_age is not None and b.last_seen_age > grace}
     if len(silent) == len(unclaimed) > 1:
         # When nobody is heard, the way that heartbeats take is broken, and replacing every browser would not mend it.
         return []
@@ -216,8 +216,13 @@ def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser
     return [
         b
         for b in unclaimed
-        if b in silent or (b.state is not BrowserState.READY and b.state_age > grace and b.schedulable)
+        if b.browser_id in silent or (b.state is not BrowserState.READY and b.state_age > grace and b.schedulable)
     ]
+
+
+def _without(browsers: list[seen.Browser], others: list[seen.Browser]) -> list[seen.Browser]:
+    left_out = {b.browser_id for b in others}
+    return [b for b in browsers if b.browser_id not in left_out]
 
 
 def _most_dispensable(supply: list[seen.Browser], *, current: str) -> list[seen.Browser]:

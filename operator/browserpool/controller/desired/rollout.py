@@ -34,9 +34,9 @@ def leaving(
     current: str,
 ) -> list[seen.Browser]:
     """The outdated browsers that are to drain now; a claimed one among them is marked, and leaves when its session ends."""
-    serving = [b for b in unclaimed if b.healthy and b.state is not BrowserState.STARTING]
+    serving = [b for b in unclaimed if _serves(b)]
     # What never served takes nothing away.
-    unproven = [b for b in unclaimed if b not in serving and is_outdated(b, current=current)]
+    unproven = [b for b in unclaimed if not _serves(b) and is_outdated(b, current=current)]
     idle = [b for b in serving if is_outdated(b, current=current)]
     markable = [b for b in claimed if is_outdated(b, current=current) and not b.drain_requested]
     # What claims leave of `most` bounds what can be ready at all: a fully claimed region is not one that its update broke.
@@ -49,10 +49,15 @@ def leaving(
         case UpdateStrategyType.ON_REPLENISH:
             # A node that is being emptied does not wait for sessions that may never come.
             moved = [b for b in idle if b.node is seen.Node.LEAVING][:budget]
-            used = [b for b in idle if b.state is BrowserState.RECYCLING and b not in moved]
+            taken = {b.browser_id for b in moved}
+            used = [b for b in idle if b.state is BrowserState.RECYCLING and b.browser_id not in taken]
             return [*unproven, *moved, *used, *markable]
         case UpdateStrategyType.ROLLING_UPDATE:
             turn = idle[:budget]
             # When a session ends nobody can foresee: only as many are marked as may leave together.
             marked = sum(b.drain_requested for b in claimed)
             return [*unproven, *turn, *markable[: max(0, budget - len(turn) - marked)]]
+
+
+def _serves(browser: seen.Browser) -> bool:
+    return browser.healthy and browser.state is not BrowserState.STARTING
