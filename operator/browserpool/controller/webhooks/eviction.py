@@ -23,8 +23,8 @@ from browserpool.store import browsers, connect
 
 log = logging.getLogger(__name__)
 
-STORE_WITHIN: Final = 3.0
-LABELS_WITHIN: Final = 3.0
+STORE_WITHIN: Final = 2.0
+LABELS_WITHIN: Final = 1.5
 """Seconds for either's answer: together less than the webhook's deadline, after which the API server lets the eviction pass."""
 TOO_MANY: Final = 429
 """What the API server itself answers where a PodDisruptionBudget stands against an eviction: clients know to come again."""

@@ -31,8 +31,8 @@ from browserpool.model import errors
 
 log = logging.getLogger(__name__)
 
-DEADLINE: Final = 8.0
-"""Seconds for one review; the webhooks' ``timeoutSeconds`` is 10."""
+DEADLINE: Final = 4.0
+"""Seconds for one review; the webhooks' ``timeoutSeconds`` is 5."""
 RELOAD_EVERY: Final = 10.0
 """Seconds between two looks at the certificate's files; kubelet itself takes a minute to bring a changed Secret into a pod."""
 _NEVER: Final = 10.0 * 365 * 86400
