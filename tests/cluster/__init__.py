@@ -10,6 +10,7 @@ Here lives what brings a cluster up, breaks it on purpose and takes it down agai
 ``binaries``        Kubernetes, etcd, containerd, CoreDNS and Helm, built from ``go/`` once
 ``images``          pause, CoreDNS and Debian as archives, without a registry
 ``network``         namespaces, one bridge, routes, addresses
+``cgroups``         groups for a run's pods
 ``machines``        a machine: namespaces of its own, held by one process, and daemons within
 ``control``         etcd, API server, controller manager, scheduler
 ``node``            containerd, kubelet, kube-proxy
@@ -21,5 +22,5 @@ Here lives what brings a cluster up, breaks it on purpose and takes it down agai
 ``shell``           commands with deadlines, and progress lines
 ==================  ============================================================================================
 
-``python -m cluster up`` brings one up and leaves it; ``down`` takes it away; ``status`` says what is there.
+``python -m cluster up`` brings one up and leaves it; ``down`` takes it away; ``status`` prints what a shell needs to use it.
 """

@@ -9,7 +9,6 @@ import http.client
 import json
 import pathlib
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from cluster import policies
+from cluster import policies, shell
 
 _PATHS = {
     "pods": "/api/v1/pods",
@@ -107,11 +106,12 @@ def main(kubeconfig: str, *nodes: str) -> None:
 
 
 def _write(text: str, *, namespace: str) -> bool:
-    command = ["nsenter", f"--net=/run/netns/{namespace}", "nft", "-f", "-"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=30)
-    if done.returncode:
-        print(f"{namespace}: {done.stderr}\n{text}", file=sys.stderr, flush=True)
-    return not done.returncode
+    try:
+        shell.run("nsenter", f"--net=/run/netns/{namespace}", "nft", "-f", "-", text=text, timeout=30)
+    except shell.Failed as caught:
+        print(f"{caught}\n{text}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 if __name__ == "__main__":
