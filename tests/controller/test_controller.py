@@ -293,8 +293,11 @@ async def test_scaling_down_drains_before_it_deletes_and_cuts_no_session(cluster
         await release(cluster, claimed[0])
         await release(cluster, claimed[1])
         await until(lambda: len(cluster.pods()) == 1, deadline=20)
-        await until(lambda: cluster.status()["replicas"] == 1)
-        assert await cluster.states() == {cluster.pods()[0]: "ready"}
+
+        async def one_is_left():
+            return await cluster.states() == {cluster.pods()[0]: "ready"}
+
+        await until(one_is_left)
     assert set(states.values()) == {"draining"}
 
 
@@ -330,6 +333,24 @@ async def test_a_newer_installation_replaces_the_browsers_of_its_old_image(clust
                 == ["registry.example/browser:2"]
             )
         )
+
+
+async def test_a_new_signing_key_replaces_the_browsers_and_their_secret(cluster):
+    cluster.server.put(kube.POOLS, pool(replicas=1))
+    async with cluster.controller():
+        await settled(cluster, 1)
+    (before,) = cluster.server.raw(kube.PODS).values()
+    (old,) = cluster.server.raw(kube.SECRETS).values()
+    async with cluster.controller(signing_key="another key of the tests"):
+        await until(
+            lambda: (
+                [one["metadata"]["uid"] for one in cluster.server.raw(kube.PODS).values()]
+                not in ([], [before["metadata"]["uid"]])
+            )
+        )
+    (new,) = cluster.server.raw(kube.SECRETS).values()
+    assert new["data"].keys() == old["data"].keys()
+    assert not set(new["data"].values()) & set(old["data"].values())
 
 
 async def test_a_deleted_pool_drains_and_leaves_nothing(cluster, dsn):

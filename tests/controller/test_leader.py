@@ -126,6 +126,27 @@ async def test_an_api_server_that_is_away_ends_the_work_in_time_and_it_begins_ag
     assert one.terms == 2
 
 
+async def test_a_lease_that_cannot_be_given_back_is_left_to_run_out(client, server):
+    one = Replica("one", client)
+    with contextlib.ExitStack() as later:
+        async with one.running():
+            await until(lambda: one.working)
+            later.enter_context(apiserver.failing(server, verb="update", resource="leases", status=500))
+    assert spec(server)["holderIdentity"] == "one"
+
+
+async def test_an_answer_that_does_not_come_holds_up_no_end(client, server, monkeypatch):
+    one = Replica("one", client, renew=0.5)
+
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    async with one.running():
+        await until(lambda: one.working)
+        monkeypatch.setattr(one.election, "_write", never)
+    assert not one.working
+
+
 async def test_a_lease_that_somebody_else_took_ends_the_work(client, server):
     one = Replica("one", client)
     async with one.running():

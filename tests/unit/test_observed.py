@@ -3,7 +3,7 @@
 import pytest
 
 from browserpool.controller import nodes, podstate, wanted
-from browserpool.controller.desired import labels, notices, plan, seen, status
+from browserpool.controller.desired import labels, notices, plan, seen, status, template
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 
@@ -216,15 +216,32 @@ def test_why_a_pool_is_invalid(spec, complaint):
     assert read.problem.startswith(complaint)
 
 
-def test_the_installations_image_makes_the_difference_only_where_the_pool_names_none():
+def test_what_the_installation_adds_makes_browsers_out_of_date():
     named = BrowserPool.model_validate(
         {"metadata": {"name": "a"}, "spec": {"chromium": {"image": "own", "args": ["--x"]}}}
     )
     plain = BrowserPool.model_validate({"metadata": {"name": "a"}, "spec": {"chromium": {"args": ["--x"]}}})
-    assert wanted.with_image(named, "ours") == named
-    assert wanted.with_image(plain, "ours").spec.chromium.image == "ours"
-    assert wanted.with_image(plain, "ours").spec.chromium.args == ("--x",)
-    assert plain.spec.chromium.image is None
+
+    def hashed(pool, *, image="ours:1", mark="m1"):
+        made = wanted.installed(pool, image=image, mark=mark)
+        return template.hashed(made.spec, made.spec.regions[0])
+
+    assert hashed(plain) == hashed(plain)
+    assert hashed(plain) != hashed(plain, image="ours:2")
+    assert hashed(named) == hashed(named, image="ours:2")
+    assert hashed(named) != hashed(named, mark="m2")
+
+
+def test_the_installation_adds_an_image_and_an_annotation_and_changes_nothing_else():
+    given = {"metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}}, "spec": {"priorityClassName": "high"}}
+    pool = BrowserPool.model_validate(
+        {"metadata": {"name": "a"}, "spec": {"template": given, "chromium": {"args": ["--x"]}}}
+    )
+    made = wanted.installed(pool, image="ours", mark="m")
+    assert (made.spec.chromium.image, made.spec.chromium.args) == ("ours", ("--x",))
+    assert made.spec.template["metadata"]["annotations"] == {"note": "y", labels.INSTALLATION: "m"}
+    assert {**made.spec.template, "metadata": {**made.spec.template["metadata"], "annotations": {"note": "y"}}} == given
+    assert pool.spec.template == given
 
 
 def test_of_two_pools_with_one_name_for_their_browsers_the_younger_is_refused():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +30,8 @@ from browserpool.controller.desired import pod, session
 from browserpool.controller.webhooks import wiring
 from browserpool.lib import chance, clock, listening, tasks
 from browserpool.lib import web as lib_web
-from browserpool.model import errors
+from browserpool.model import credentials, errors
+from browserpool.model.names import BrowserId
 from browserpool.store import connect, migrate
 
 log = logging.getLogger(__name__)
@@ -193,7 +195,14 @@ def defaults(config: settings.ControllerSettings, *, owners: tuple[dict[str, Any
         router_url=config.router_url,
         pull_secrets=tuple(name.strip() for name in config.image_pull_secrets.split(",") if name.strip()),
         owners=owners,
+        mark=_mark(config),
     )
+
+
+def _mark(config: settings.ControllerSettings) -> str:
+    """Another router or another signing key: browsers that were started with the old one are of no use."""
+    key = credentials.claim_key(signing_key=config.signing_key, browser_id=BrowserId(""))
+    return hashlib.sha256(f"{config.router_url} {key}".encode()).hexdigest()[:10]
 
 
 def _into(pools: mirror.Mirror[wanted.Wanted]) -> handlers.Heard:

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 Heard = Callable[[str | None, kube.Object], None]
 """Called in the caller's loop with ADDED, MODIFIED, DELETED or None (it was there already), and the object."""
 
-_STOPS_WITHIN = 5.0
+_STOPS_WITHIN = 2.0
+"""Seconds that its end is waited for: it writes nothing, so that the next leader need not wait for it."""
 
 
 async def watch(

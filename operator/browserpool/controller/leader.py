@@ -84,7 +84,7 @@ class Election:
                 metrics.LEADING.set(0)
                 log.info("this replica leads no more", extra={"lease": self._rules.name})
                 # In the finally: whatever ended the work, it has ended, and the next may begin at once.
-                await tasks.finish(self._release(), deadline=self._rules.retry)
+                await tasks.finish(self._release(), deadline=2 * self._rules.renew)
 
     async def _acquired(self) -> float:
         """Wait for the Lease; answers the moment from which it counts."""
@@ -188,6 +188,7 @@ class Election:
         if self.holder != self._rules.identity:
             return
         try:
-            await self._write("")
-        except errors.BrowserpoolError as error:
-            log.info("the Lease was not given back; it runs out by itself", extra={"why": error.message})
+            async with asyncio.timeout(self._rules.renew):
+                await self._write("")
+        except (errors.BrowserpoolError, TimeoutError) as error:
+            log.info("the Lease was not given back; it runs out by itself", extra={"why": str(error) or "no answer"})

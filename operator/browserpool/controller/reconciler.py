@@ -198,9 +198,9 @@ class Reconciler:
 
     async def _reconcile(self, look: _Look) -> bool:
         world, one = self._world, look.one
-        wants = (
-            wanted.with_image(look.pool, world.defaults.image) if one is not None and look.pool is not None else None
-        )
+        wants = None
+        if one is not None and look.pool is not None:
+            wants = wanted.installed(look.pool, image=world.defaults.image, mark=world.defaults.mark)
         seen_world = self._observer.world(look.name, wants, look.rows, look.pods)
         actions = plan.plan(wants, seen_world)
         if one is not None and wants is not None:
@@ -214,7 +214,8 @@ class Reconciler:
             world.chronicle.did(one, seen_world, [action for action in actions if action.browser_id not in failed])
             for message in {str(failure.error) for failure in failures}:
                 world.chronicle.say(one, notices.Notice(reason="Failed", message=message, warning=True))
-        return True
+        # What was refused altogether is not asked for again at once.
+        return len(failures) < len(actions)
 
     # ------------------------------------------------------------ what is said
     async def _show(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 
+from browserpool.controller.desired import labels, merge
 from browserpool.model import names
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.pool import BrowserPool
@@ -53,12 +54,15 @@ def _complaint(place: tuple[int | str, ...], message: str) -> str:
     return f"{path}: {message}" if path else message.removeprefix("Value error, ")
 
 
-def with_image(pool: BrowserPool, image: str) -> BrowserPool:
-    """``pool`` with the installation's image where it names none: a newer one then makes older browsers out of date."""
-    if pool.spec.chromium.image is not None:
-        return pool
-    chromium = pool.spec.chromium.model_copy(update={"image": image})
-    return pool.model_copy(update={"spec": pool.spec.model_copy(update={"chromium": chromium})})
+def installed(pool: BrowserPool, *, image: str, mark: str) -> BrowserPool:
+    """``pool`` with what the installation adds to it, so that a change of that makes browsers out of date as a change of the pool does.
+
+    ``image`` is that of browsers whose pool names none; ``mark``, an annotation of pods, stands for all else that reaches them.
+    """
+    spec = pool.spec
+    chromium = spec.chromium if spec.chromium.image else spec.chromium.model_copy(update={"image": image})
+    template = merge.merged(spec.template, {"metadata": {"annotations": {labels.INSTALLATION: mark}}})
+    return pool.model_copy(update={"spec": spec.model_copy(update={"chromium": chromium, "template": template})})
 
 
 def colliding(found: Iterable[Wanted]) -> dict[PoolName, str]:

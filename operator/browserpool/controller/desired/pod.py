@@ -35,6 +35,8 @@ class Defaults:
     router_url: str
     pull_secrets: tuple[str, ...] = ()
     owners: tuple[dict[str, Any], ...] = ()
+    mark: str = ""
+    """Differs when anything that pods are to be replaced for does, other than the image."""
 
 
 def manifest(
