@@ -188,7 +188,8 @@ def _definition(*, kind: str, short: str, schema: Schema, columns: Sequence[Sche
                 "plural": f"{singular}s",
                 "singular": singular,
                 "shortNames": [short],
-                "categories": ["browserpool"],
+                # Not the name of a kind: `kubectl get browserpool NAME` would then mean both.
+                "categories": ["browserpool-all"],
             },
             "versions": [version],
         },
