@@ -378,6 +378,17 @@ async def test_a_pool_deleted_while_nobody_led_is_cleaned_up_too(cluster):
         await until(lambda: not cluster.pods() and not cluster.server.raw(kube.SECRETS))
 
 
+async def test_a_deleted_pool_whose_rows_were_lost_leaves_nothing_either(cluster):
+    cluster.server.put(kube.POOLS, pool(replicas=1))
+    async with cluster.controller():
+        await settled(cluster, 1)
+    async with cluster.db.pool.connection() as connection:
+        await connection.execute("delete from browsers")
+    cluster.server.finish(kube.POOLS, "shop")
+    async with cluster.controller():
+        await until(lambda: not cluster.pods() and not cluster.server.raw(kube.SECRETS))
+
+
 async def test_no_pod_is_deleted_whose_row_came_to_life_after_the_look(cluster, monkeypatch):
     """A plan may be older than the store: the store is asked once more."""
     cluster.server.put(kube.POOLS, pool(replicas=1))

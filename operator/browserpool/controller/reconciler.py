@@ -16,7 +16,7 @@ from browserpool.controller.desired import notices, plan, pod, seen, shards, sta
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import errors
 from browserpool.model.browsers import Browser
-from browserpool.model.names import BrowserId, PoolName
+from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
 from browserpool.model.states import BrowserState
@@ -71,6 +71,8 @@ class Reconciler:
         self._records = records.Records(world.db, now=now)
         self._good: dict[PoolName, BrowserPool] | None = None
         self._cleaned: set[PoolName] = set()
+        self._secrets: dict[PoolName, set[str]] = {}
+        """Those of deleted pools, to be deleted when all else is."""
         self._refreshed = float("-inf")
         self.rounds = 0
         """Rounds that went through."""
@@ -258,15 +260,21 @@ class Reconciler:
     async def _clean(
         self,
         rows: Mapping[PoolName, list[Browser]],
-        there: Mapping[PoolName, object],
+        there: Mapping[PoolName, Mapping[BrowserId, observe.Pod]],
         objects: Mapping[PoolName, wanted.Wanted],
     ) -> None:
-        """Delete the Secrets of pools of which nothing but rows of what was is left."""
+        """Delete the Secrets of deleted pools of which neither a pod nor a browser's row that counts is left."""
         self._cleaned -= objects.keys()
-        for name, of in rows.items():
-            over = all(row.state is BrowserState.GONE for row in of) and name not in there and name not in objects
-            if over and name not in self._cleaned:
-                await self._world.pods.remove_secrets(_secrets(name, of))
+        for name in (rows.keys() | there.keys()) - objects.keys() - self._cleaned:
+            found = [(row.browser_id, row.region) for row in rows.get(name, ())]
+            found += [(browser_id, one.region) for browser_id, one in there.get(name, {}).items()]
+            self._secrets.setdefault(name, set()).update(_secrets(name, found))
+        for name in list(self._secrets):
+            lives = name in there or any(row.state is not BrowserState.GONE for row in rows.get(name, ()))
+            if name in objects:
+                del self._secrets[name]
+            elif not lives:
+                await self._world.pods.remove_secrets(sorted(self._secrets.pop(name)))
                 self._cleaned.add(name)
 
 
@@ -277,11 +285,14 @@ def _by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
     return found
 
 
-def _secrets(pool: PoolName, rows: Iterable[Browser]) -> list[str]:
+def _secrets(pool: PoolName, found: Iterable[tuple[BrowserId, RegionName]]) -> set[str]:
     """The Secrets that these browsers took their credentials from."""
-    ordinals = ((row.region, observe.ordinal(row.browser_id, pool=pool)) for row in rows)
-    numbers = {(region, shards.shard(ordinal)) for region, ordinal in ordinals if ordinal is not None}
-    return [shards.name(pool=pool, region=region, number=number) for region, number in sorted(numbers)]
+    ordinals = ((region, observe.ordinal(browser_id, pool=pool)) for browser_id, region in found)
+    return {
+        shards.name(pool=pool, region=region, number=shards.shard(ordinal))
+        for region, ordinal in ordinals
+        if ordinal is not None
+    }
 
 
 def _not_ready(reason: str, message: str) -> status.Condition:
