@@ -5,7 +5,7 @@ import contextlib
 import psycopg
 import pytest
 
-from browserpool.controller import kube
+from browserpool.controller import kube, rights
 from browserpool.controller.desired import labels
 from browserpool.model.claims import Locality
 from browserpool.model.names import NodeName, PoolName, RegionName, ZoneName
@@ -20,9 +20,11 @@ from support.waiting import until
 
 @pytest.fixture
 def cluster(api, database, dsn, tmp_path):
-    """An API server with one node, and a store."""
+    """An API server with one node, and a store. At the end, nothing was asked for that the chart gives no right to."""
     server, site = api
-    return controllers.Cluster(server, site, database, dsn=dsn, folder=tmp_path)
+    yield controllers.Cluster(server, site, database, dsn=dsn, folder=tmp_path)
+    given = {(verb, right.resource) for right in (*rights.NAMESPACE, *rights.CLUSTER) for verb in right.verbs}
+    assert {one[:2] for one in server.served} <= given
 
 
 async def claim(cluster, session, **more):
