@@ -312,6 +312,19 @@ async def test_an_object_made_anew_under_its_name_is_another_session(leader, fle
     await waiting.until(lambda: status(server).get("sessionId") == new)
 
 
+async def test_what_is_said_of_an_object_is_not_said_of_a_later_one_of_its_name(client, database, fleet, server):
+    leader = Leader(client, database)
+    put(server)
+    await leader.mirror.refresh()
+    server.finish(kube.SESSIONS, "s")
+    put(server)
+    await leader.sessions.once()
+    assert status(server) == {}, "what is known here is of the earlier one"
+    await leader.mirror.refresh()
+    await leader.sessions.once()
+    assert reason(server) == "NoBrowserReady"
+
+
 # ---------------------------------------------------------------- outages
 async def test_another_leader_finds_all_as_it_is_and_writes_nothing(client, database, fleet, server):
     for ordinal in range(2):

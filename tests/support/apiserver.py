@@ -121,7 +121,7 @@ class ApiServer(kmock.KubernetesEmulator):
             case "create":
                 return await self._created(request, data)
             case "update" | "patch":
-                return await self._written(request, data, verb)
+                return await self._written(request, data)
             case "delete":
                 return await self._deleted(request, data)
             case _:
@@ -133,14 +133,12 @@ class ApiServer(kmock.KubernetesEmulator):
         self._happen("ADDED", request.resource, data)
         return answer
 
-    async def _written(self, request: kmock.Request, data: dict[str, Any], verb: str) -> web.StreamResponse:
+    async def _written(self, request: kmock.Request, data: dict[str, Any]) -> web.StreamResponse:
         found = self._found(request)
         metadata = data.setdefault("metadata", {})
         expected = metadata.get("resourceVersion")
-        if verb == "update" and expected and expected != found.raw["metadata"]["resourceVersion"]:
+        if expected and expected != found.raw["metadata"]["resourceVersion"]:
             raise Refused(status=409, reason="Conflict", message="the object has been modified")
-        if metadata.get("uid", found.raw["metadata"]["uid"]) != found.raw["metadata"]["uid"]:
-            raise Refused(status=409, reason="Conflict", message="the uid in the precondition is not the object's")
         metadata["resourceVersion"] = self._next()
         if "spec" in data and request.subresource is None:
             metadata["generation"] = found.raw["metadata"].get("generation", 1) + 1

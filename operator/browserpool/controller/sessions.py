@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _SOON: Final = 0.05
 """Seconds between two rounds at least."""
-_FIRST, _MOST = 0.25, 2.0
+_FIRST, _MOST = 0.25, 1.0
 """Seconds until a pool's region that has no browser is asked again."""
 _WRITES: Final = 8
 """Statuses that are written at a time."""
@@ -186,14 +187,15 @@ class Sessions:
     async def _write(self, show: session.Show) -> None:
         asked = show.asked
         gone: dict[str, Any] = dict.fromkeys(asked.status.keys() - show.status.keys())
-        # With its uid: an object that was made anew under this name is another one, and is refused.
-        body = {"metadata": {"uid": asked.uid}, "status": {**show.status, **gone}}
+        # Over this version only: an object that was made anew under this name is another one, and none of this is true of it.
+        # Its uid would not do; writes of a status ignore it.
+        body = {"metadata": {"resourceVersion": asked.version}, "status": {**show.status, **gone}}
         try:
             answer = await self._world.client.patch(kube.SESSIONS, asked.name, body, subresource="status")
         except errors.ClusterUnavailable:
             raise
         except errors.BrowserpoolError as error:
-            # Gone, or made anew: what is to be done then is seen in the next round.
+            # Gone, changed or made anew: what is to be done then is seen in the next round.
             log.info("a session's status was not taken", extra={"object": asked.name, "why": error.message})
             return
         self._world.objects.put(answer)
@@ -242,9 +244,9 @@ class _Empty:
         self._until[_place(request)] = (self._now() + delay, delay, outcome)
 
     def due(self) -> float:
-        """Seconds until one may be asked again."""
+        """Seconds until one may be asked again; endless: none waits."""
         now = self._now()
-        return min((max(0.0, until - now) for until, _, _ in self._until.values() if until > now), default=_MOST)
+        return min((max(0.0, until - now) for until, _, _ in self._until.values() if until > now), default=math.inf)
 
 
 def _place(request: claims.ClaimRequest) -> tuple[PoolName, RegionName]:

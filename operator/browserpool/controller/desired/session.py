@@ -34,6 +34,7 @@ class Asked:
 
     name: str
     uid: str
+    version: str
     generation: int
     created: str
     deleting: bool
@@ -98,6 +99,7 @@ def read(found: Mapping[str, Any]) -> Asked:
     return Asked(
         name=str(metadata["name"]),
         uid=str(metadata["uid"]),
+        version=str(metadata.get("resourceVersion", "")),
         generation=int(metadata.get("generation", 1)),
         created=str(metadata.get("creationTimestamp", "")),
         deleting="deletionTimestamp" in metadata,
