@@ -7,6 +7,8 @@ cluster's autoscalers ask again every few seconds.
 While the store cannot say, a browser's pod stays (429): a session that is cut is lost, and an eviction that waits is not. This keeps
 nobody from emptying the node of anything else, the database's own pod included: for that the pod's labels are looked at. And it lasts
 only while somebody serves this webhook: it is ``failurePolicy: Ignore``, so that a controller that is down holds up no eviction.
+
+Who deletes a pod outright asks nobody: ``kubectl delete``, preemption, a kubelet short of memory, the clearing of a node that is lost.
 """
 
 import asyncio
