@@ -57,7 +57,15 @@ class Mirror(Generic[T]):
         return self._objects
 
     def put(self, found: kube.Object) -> None:
-        """This is the object now, or was a moment ago: an older state than the one that is kept is left out."""
+        """This is the object now, or was a moment ago: a state older than what is known is left out.
+
+        One that is not here though the watch has passed its version is gone meanwhile: the answer to a deletion may come after the
+        news of its end, and nothing would ever take the object away again.
+        """
+        if found["metadata"]["name"] in self._objects or version_of(found) > _number(self._version):
+            self._keep(found)
+
+    def _keep(self, found: kube.Object) -> None:
         name, version = found["metadata"]["name"], version_of(found)
         if name in self._objects and version < self._versions[name]:
             return
@@ -111,7 +119,7 @@ class Mirror(Generic[T]):
         self.connected = True
         there = {found["metadata"]["name"] for found in listing.items}
         for found in listing.items:
-            self.put(found)
+            self._keep(found)
         for name in self._objects.keys() - there:
             # What was made after the list was taken is not in it.
             self.drop(name, version=_number(listing.version))
@@ -127,7 +135,7 @@ class Mirror(Generic[T]):
             if change.kind == "DELETED":
                 self.drop(change.object["metadata"]["name"], version=version_of(change.object))
             elif change.kind in ("ADDED", "MODIFIED"):
-                self.put(change.object)
+                self._keep(change.object)
             self._version = change.object["metadata"].get("resourceVersion") or self._version
 
 
