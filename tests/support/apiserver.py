@@ -109,7 +109,7 @@ class ApiServer(kmock.KubernetesEmulator):
     # ------------------------------------------------------------ requests
     async def _handle(self, request: kmock.Request) -> web.StreamResponse:
         verb = _verb(request)
-        if request.resource is None or verb is None:
+        if request.resource is None or request.resource.plural is None or verb is None:
             return await super()._handle(request)
         data = request.data if isinstance(request.data, dict) else {}
         name = request.name or data.get("metadata", {}).get("name") or ""
