@@ -25,11 +25,12 @@ def rendered(values=None, *, upgrade=False):
         texts = chart.render(
             values or {}, name="browserpool", namespace=NAMESPACE, is_install=not upgrade, is_upgrade=upgrade
         )
+    # libyaml's loader, since the definitions are long and Python's own takes a second for them.
     return [
         document
         for name, text in texts.items()
         if name.endswith(".yaml")
-        for document in yaml.safe_load_all(text)
+        for document in yaml.load_all(text, Loader=yaml.CSafeLoader)
         if document is not None
     ]
 
