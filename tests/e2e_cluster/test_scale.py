@@ -5,7 +5,6 @@ another number than 500. What was measured goes to ``.browserpool/scale.json``; 
 """
 
 import asyncio
-import collections
 import contextlib
 import dataclasses
 import json
@@ -51,7 +50,11 @@ class Stage:
         log = self.folder / "controller.log"
         return replicas.running(dsn=self.dsn, kubeconfig=self.kubeconfig, namespace=self.namespace, log=log, **more)
 
-    def apply(self, **spec):
+    async def kubectl(self, *arguments):
+        """In a thread: the nodes and agents live in this loop, and must not stand still meanwhile."""
+        await asyncio.to_thread(self.cluster.kubectl, *arguments, "--namespace", self.namespace, timeout=180)
+
+    async def apply(self, **spec):
         selector = {simulated.MARK: "true"}
         whole = {
             "maxReplicas": 2 * PODS,
@@ -61,15 +64,15 @@ class Stage:
             **spec,
         }
         metadata = {"name": POOL, "namespace": self.namespace}
-        self.cluster.apply(
-            {"apiVersion": "browserpool.dev/v1alpha1", "kind": "BrowserPool", "metadata": metadata, "spec": whole},
-            namespace=self.namespace,
-        )
+        made = {"apiVersion": "browserpool.dev/v1alpha1", "kind": "BrowserPool", "metadata": metadata, "spec": whole}
+        await asyncio.to_thread(self.cluster.apply, made, namespace=self.namespace)
 
     async def states(self):
-        return collections.Counter(
-            row.state for row in await browsers.listing(self.db) if row.state is not BrowserState.GONE
-        )
+        return {
+            one.state: one.number
+            for one in await browsers.counts(self.db)
+            if one.number and one.state is not BrowserState.GONE
+        }
 
     async def settled(self, number):
         """Waits until ``number`` browsers are ready, no other is there, and the pool's status says so."""
@@ -77,17 +80,19 @@ class Stage:
         async def so():
             return await self.states() == ({BrowserState.READY: number} if number else {})
 
-        await waiting.until(so, deadline=PATIENCE, every=0.1)
+        await waiting.until(so, deadline=PATIENCE, every=0.2)
         reached = clock.monotonic()
-        await waiting.until(lambda: self.status().get("readyReplicas") == number, deadline=30, every=0.5)
+
+        async def said():
+            found = await asyncio.to_thread(self.cluster.get, "bp", POOL, namespace=self.namespace)
+            return found.get("status", {}).get("readyReplicas") == number
+
+        await waiting.until(said, deadline=60, every=1)
         return reached
 
     def made(self):
         """How many pods there ever were, by their uids."""
         return sum(len(uids) for uids in self.nodes.uids.values())
-
-    def status(self):
-        return self.cluster.get("bp", POOL, namespace=self.namespace).get("status", {})
 
 
 @pytest.fixture
@@ -127,8 +132,17 @@ async def stage(kubernetes, namespace, dsn, tmp_path):
         for task in simulating:
             task.cancel()
         # Of a run that failed: no kubelet would confirm their end.
-        kubernetes.kubectl(
-            "delete", "pods", "--all", "--namespace", namespace, "--force", "--grace-period=0", "--wait=false"
+        await asyncio.to_thread(
+            kubernetes.kubectl,
+            "delete",
+            "pods",
+            "--all",
+            "-n",
+            namespace,
+            "--force",
+            "--grace-period=0",
+            "--wait=false",
+            timeout=180,
         )
 
 
@@ -166,7 +180,7 @@ class Span:
         return {"seconds": round(self.seconds, 2), "controller_cpu_seconds": round(self.cpu, 2), "requests": told}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600 + PODS)
 async def test_hundreds_of_pods(stage):
     audit = replicas.Audit(stage.cluster, namespace=stage.namespace)
     await _filled_then_idle(stage)
@@ -180,7 +194,7 @@ async def _filled_then_idle(stage):
     async with stage.running() as replica:
         async with Span(replica) as filling:
             begun = clock.monotonic()
-            stage.apply(replicas=PODS)
+            await stage.apply(replicas=PODS)
             reached = await stage.settled(PODS)
         stage.figures["filling"] = filling.figures() | {"to_ready_seconds": round(reached - begun, 2)}
         assert filling.count("create", "pods", "201") == filling.count("create", "pods") == PODS
@@ -202,9 +216,10 @@ async def _filled_then_idle(stage):
 
         async with Span(replica) as healing:
             begun = clock.monotonic()
-            lost = sorted(stage.nodes.pods)[:LOST]
-            stage.cluster.kubectl("delete", "pod", "--namespace", stage.namespace, "--wait=false", *lost)
-            await waiting.until(lambda: not stage.nodes.pods.keys() & lost, deadline=PATIENCE)
+            lost = dict(sorted(stage.nodes.pods.items())[:LOST])
+            uids = set(lost.values())
+            await stage.kubectl("delete", "pod", "--wait=false", *lost)
+            await waiting.until(lambda: uids.isdisjoint(stage.nodes.pods.values()), deadline=PATIENCE)
             reached = await stage.settled(PODS)
         stage.figures[f"{LOST}_pods_lost"] = healing.figures() | {"to_ready_seconds": round(reached - begun, 2)}
         assert healing.count("create", "pods") == LOST
@@ -224,14 +239,14 @@ async def _another_process(stage):
 
         async with Span(replica) as halving:
             begun = clock.monotonic()
-            stage.apply(replicas=PODS // 2)
+            await stage.apply(replicas=PODS // 2)
             reached = await stage.settled(PODS // 2)
         stage.figures["halving"] = halving.figures() | {"seconds": round(reached - begun, 2)}
         assert halving.count("delete", "pods") == PODS - PODS // 2
         assert halving.count("create", "pods") == 0
 
         begun = clock.monotonic()
-        stage.cluster.delete("bp", POOL, namespace=stage.namespace)
+        await stage.kubectl("delete", "bp", POOL)
         await waiting.until(lambda: not stage.nodes.pods, deadline=PATIENCE, every=0.1)
         stage.figures["deleting_the_pool"] = {"seconds": round(clock.monotonic() - begun, 2)}
     assert stage.made() == PODS + LOST, "no pod was made twice"

@@ -7,7 +7,7 @@ does what those pods' agents would, straight at the store. Both keep count, so t
 import asyncio
 import collections
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Self
 
 from browserpool.controller import kube
@@ -120,17 +120,27 @@ class Nodes:
 
     async def _run(self, pod: kube.Object) -> None:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-        async with self._slots:
-            with contextlib.suppress(errors.NotFound):
-                await self._client.patch(
-                    kube.PODS, name, {"status": _running(pod, number=len(self._begun))}, subresource="status"
-                )
-                self.pods[name] = uid
-                self.on_running(name)
+        said = {"status": _running(pod, number=len(self._begun))}
+        try:
+            await self._persistently(lambda: self._client.patch(kube.PODS, name, said, subresource="status"))
+        except errors.NotFound:
+            return
+        self.pods[name] = uid
+        self.on_running(name)
 
     async def _let_go(self, metadata: dict[str, Any]) -> None:
+        await self._persistently(lambda: self._client.delete(kube.PODS, metadata["name"], uid=metadata["uid"], grace=0))
+
+    async def _persistently(self, action: Callable[[], Awaitable[object]]) -> None:
+        """A few at a time, and again while the API server is too busy, as a kubelet would."""
         async with self._slots:
-            await self._client.delete(kube.PODS, metadata["name"], uid=metadata["uid"], grace=0)
+            while True:
+                try:
+                    await action()
+                except errors.ClusterUnavailable:
+                    await asyncio.sleep(1)
+                else:
+                    return
 
     def _gone(self, pod: kube.Object) -> None:
         name = pod["metadata"]["name"]
