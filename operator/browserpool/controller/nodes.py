@@ -16,6 +16,10 @@ UNREADY_GRACE = 30.0
 """Seconds that a node may say it is not ready before it counts as lost: a kubelet that restarts says so for some."""
 
 
+MISSING_GRACE = 10.0
+"""Seconds that a pod's node may be unknown before it counts as lost: of a node that has just joined, the pod may be heard of first."""
+
+
 class Nodes:
     """Mirrors the nodes; ``on_change`` is called when one has changed in what the plan looks at."""
 
@@ -25,9 +29,12 @@ class Nodes:
         self._on_change = on_change
         self._now = now
         self._unready_since: dict[str, float] = {}
+        self._missing_since: dict[str, float] = {}
         self.mirror = mirror.Mirror(client, kube.NODES, seen=podstate.node, on_change=self._changed)
 
     def _changed(self, name: str, before: podstate.Node | None, after: podstate.Node | None) -> None:  # noqa: ARG002 - mirror's
+        if after is not None:
+            self._missing_since.pop(name, None)
         if after is None or not after.unready:
             self._unready_since.pop(name, None)
         else:
@@ -40,7 +47,8 @@ class Nodes:
             return seen.Node.STAYS
         node = self.mirror.objects.get(name)
         if node is None:
-            return seen.Node.LOST
+            missing = self._now() - self._missing_since.setdefault(name, self._now())
+            return seen.Node.LOST if missing >= MISSING_GRACE else seen.Node.STAYS
         if self._is_lost(node) and not self._all_are_lost():
             return seen.Node.LOST
         return seen.Node.LEAVING if node.cordoned else seen.Node.STAYS

@@ -133,19 +133,22 @@ class Pods:
         try:
             await self._provide_secret(pool.name, action.region, shards.shard(action.ordinal), defaults)
             body = _manifest(pool, region, action, defaults)
-            self.mirror.put(await self._created(action.browser_id, body, pool=pool.name))
+            self.mirror.put(await self._created(action, body, pool=pool.name))
         except errors.ClusterUnavailable:
             raise
         except errors.BrowserpoolError:
             self._died(action.browser_id, pool=pool.name, region=action.region, lived=0.0)
             raise
-        metrics.PODS_CREATED.labels(pool.name, action.region).inc()
 
-    async def _created(self, name: BrowserId, body: kube.Object, *, pool: PoolName) -> kube.Object:
+    async def _created(self, action: plan.Create, body: kube.Object, *, pool: PoolName) -> kube.Object:
+        name = action.browser_id
         try:
-            return await self._client.create(kube.PODS, body)
+            made = await self._client.create(kube.PODS, body)
         except errors.Conflict:
             there = await self._client.get(kube.PODS, name)
+        else:
+            metrics.PODS_CREATED.labels(pool, action.region).inc()
+            return made
         if not podstate.is_of(there, pool=pool):
             raise errors.Conflict(
                 f"There is a pod {name} that is not this pool's; delete or rename it, and the browser can be made."
