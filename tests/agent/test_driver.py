@@ -133,6 +133,23 @@ async def test_the_spare_is_made_ahead_taken_once_and_made_when_missing(browsing
     assert await contexts() == 2
 
 
+async def test_a_spare_that_is_due_is_made_a_moment_later_unless_a_client_comes_that_must_not_see_it(
+    browsing, connection
+):
+    async def contexts():
+        return len((await connection.call("Target.getBrowserContexts"))["browserContextIds"])
+
+    browsing.refill_soon()
+    await browsing.drop_spare()
+    await asyncio.sleep(2 * browser.ANSWERED)
+    assert await contexts() == 0
+    browsing.refill_soon()
+    browsing.refill_soon()
+    await waiting.until(contexts)
+    await browsing.refill()
+    assert await contexts() == 1
+
+
 async def test_a_caller_that_leaves_while_its_spare_is_made_leaks_none(browsing, connection):
     async with tasks.Background(grace=0) as background:
         asking = background.spawn(browsing.spare(), name="asking")

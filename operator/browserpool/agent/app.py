@@ -18,7 +18,7 @@ from browserpool.agent import (
     tokens,
 )
 from browserpool.agent.egress import policy, proxy
-from browserpool.lib import listening, tasks
+from browserpool.lib import clock, listening, tasks
 from browserpool.model.heartbeats import Hello, Reply
 from browserpool.model.names import BrowserId, Fence
 
@@ -49,6 +49,8 @@ class Agent:
     ) -> None:
         self._settings = wanted
         self._guard = guard
+        self._weight_then = 0
+        self._weigh_at = 0.0
         self.clock = tokens.DatabaseClock()
         self.starter = chromium.Starter(recipe=ahead.recipe, guard=guard, first=ahead.first)
         browser_id = BrowserId(wanted.browser_id)
@@ -84,8 +86,16 @@ class Agent:
             load=self.custody.load,
             uses=0 if child is None else child.traces.sessions,
             restarts=self.supervisor.restarts,
-            memory_bytes=0 if child is None else processes.resident_bytes(child.group),
+            memory_bytes=0 if child is None else self._weight(child),
         )
+
+    def _weight(self, child: chromium.Chromium) -> int:
+        """Chromium's memory, measured as often as heartbeats come when nothing happens: news must not wait for it."""
+        now = clock.monotonic()
+        if now >= self._weigh_at:
+            self._weight_then = processes.resident_bytes(child.group)
+            self._weigh_at = now + self._settings.heartbeat_interval
+        return self._weight_then
 
     def missing(self) -> str:
         """What keeps the agent from being ready; empty if it is."""

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SPARE_DEADLINE = 10.0
 """Seconds to make a context and its page. Usually 30 ms; a machine under load needs more, a wedged Chromium never ends."""
+ANSWERED = 0.01
+"""Seconds that an answer takes through a router to a caller, generously."""
 DISPOSE_DEADLINE = 5.0
 """Seconds to dispose of a context. Beyond, Chromium cannot be trusted to have let go of it, and is restarted."""
 VIEWPORT = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, "mobile": False}
@@ -53,6 +55,7 @@ class Browser:
         self.suspect = False
         self._ready: Spare | None = None
         self._refilling: asyncio.Task[errors.BrowserpoolError | None] | None = None
+        self._due: asyncio.TimerHandle | None = None
         self._background = tasks.Background(grace=0)
 
     async def spare(self) -> Spare:
@@ -68,7 +71,7 @@ class Browser:
         return ready
 
     def refill(self) -> asyncio.Task[errors.BrowserpoolError | None]:
-        """Make the next spare unless there is one or one is being made; for the idle moment after an action's answer.
+        """Make the next spare unless there is one or one is being made.
 
         The task answers why it could not; that is for whoever needs the spare, as the supervisor finds out by itself.
         """
@@ -76,8 +79,21 @@ class Browser:
             self._refilling = self._background.spawn(self._fill(), name="spare page")
         return self._refilling
 
+    def refill_soon(self) -> None:
+        """Make the next spare when the answer of the action that took the last one has had the time to reach its caller.
+
+        It keeps the processors busy for 30 ms: of the router, too, that hands on the answer.
+        """
+        self._not_soon()
+        self._due = asyncio.get_running_loop().call_later(ANSWERED, self.refill)
+
+    def _not_soon(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+
     async def drop_spare(self) -> None:
         """Dispose of the spare, so that a CDP client sees no page but its own."""
+        self._not_soon()
         if self._refilling is not None:
             await asyncio.wait({self._refilling})
         if (ready := self._take()) is not None:
@@ -99,6 +115,7 @@ class Browser:
 
     async def close(self) -> None:
         """Close the connection; what waits for a spare fails."""
+        self._not_soon()
         await self.connection.close()
         await self._background.close()
 

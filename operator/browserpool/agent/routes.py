@@ -62,7 +62,7 @@ class Routes:
         response.headers[agentapi.BROWSER_MS_USED] = str(round(seconds * 1000))
         await response.prepare(request)
         await response.write_eof()
-        child.browser.refill()  # only now: it would have slowed down the action, or its answer
+        child.browser.refill_soon()
         return response
 
     async def _perform(self, name: str, body: bytes, child: chromium.Chromium) -> web.Response:
