@@ -73,6 +73,15 @@ async def test_the_answer_to_a_deletion_that_comes_after_the_news_of_the_end_bri
     assert followed.objects == {"there": 5}
 
 
+async def test_so_it_is_when_another_than_its_own_watch_tells_of_the_end(followed):
+    followed.put(pod("gone", 11))
+    followed.drop("gone", version=13)
+    followed.put(pod("gone", 12))
+    assert followed.objects == {"there": 5}
+    followed.put(pod("gone", 14))
+    assert followed.objects == {"there": 5, "gone": 14}
+
+
 async def test_the_next_of_that_name_is_kept(server, followed):
     server.says("ADDED", "gone", 11)
     server.says("DELETED", "gone", 12)

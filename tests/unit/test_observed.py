@@ -1,5 +1,7 @@
 """What is read of pools, pods and nodes, and what a person is told: by examples."""
 
+import itertools
+
 import pytest
 
 from browserpool.controller import nodes, podstate, wanted
@@ -118,11 +120,13 @@ class Watched:
 
     def __init__(self, *found):
         self.now = 0.0
+        self.versions = itertools.count(1)
         self.nodes = nodes.Nodes(None, on_change=lambda: None, now=lambda: self.now)
         self.put(*found)
 
     def put(self, *found):
         for one in found:
+            one["metadata"]["resourceVersion"] = str(next(self.versions))
             self.nodes.mirror.put(one)
 
     def state(self, name="n1"):

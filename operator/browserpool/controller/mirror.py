@@ -76,6 +76,9 @@ class Mirror(Generic[T]):
 
     def drop(self, name: str, *, version: int | None = None) -> None:
         """The object is gone, since ``version``; a later one of that name stays. None: since now."""
+        if version is not None and version > _number(self._version):
+            # Told by somebody else than this mirror's own watch: what is older must not come back either.
+            self._version = str(version)
         if name not in self._objects or (version is not None and version < self._versions[name]):
             return
         before = self._objects.pop(name)
