@@ -77,7 +77,8 @@ def _schemas():
 def _registry():
     definitions = json.loads((_schemas() / "_definitions.json").read_text())
     resource = referencing.Resource.from_contents(definitions)
-    return referencing.Registry().with_resource("_definitions.json", resource).with_resource("", resource)
+    # Crawled once; else each reference would crawl all of it.
+    return referencing.Registry().with_resource("_definitions.json", resource).crawl()
 
 
 @functools.cache
