@@ -116,6 +116,17 @@ def test_a_pool_that_warms():
     assert found.conditions[0].message == "east has 1 of 2"
 
 
+def test_a_pool_whose_browsers_are_not_made_yet_progresses():
+    assert conditions(summary([row(0)], pods(0), replicas=2)) == {
+        "Ready": False,
+        "Progressing": True,
+        "Degraded": False,
+    }
+    in_use = [row(0), row(1, BrowserState.CLAIMED), row(2, BrowserState.CLAIMED)]
+    assert conditions(summary(in_use, pods(0, 1, 2), replicas=2, maxReplicas=5))["Progressing"]
+    assert not conditions(summary(in_use, pods(0, 1, 2), replicas=2, maxReplicas=3))["Progressing"]
+
+
 def test_a_pool_that_is_all_in_use_is_whole():
     rows = [row(0, BrowserState.CLAIMED), row(1, BrowserState.CLAIMED)]
     assert summary(rows, pods(0, 1), replicas=2).whole

@@ -42,9 +42,19 @@ class RegionStatus:
     spilling: bool = False
 
     @property
+    def due(self) -> int:
+        """How many are to be ready: as many as are wanted, or as many as its claims leave room for."""
+        return min(self.wanted, max(0, self.most - self.claimed))
+
+    @property
     def whole(self) -> bool:
-        """As many are ready as the region is to keep ready (or as many as its claims leave room for)."""
-        return self.ready >= min(self.wanted, max(0, self.most - self.claimed))
+        """As many are ready as are to be."""
+        return self.ready >= self.due
+
+    @property
+    def missing(self) -> int:
+        """How many are still to be made."""
+        return max(0, self.due - self.ready - self.starting - self.recycling)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +233,9 @@ def _ready(regions: tuple[RegionStatus, ...]) -> Condition:
 
 
 def _progressing(regions: tuple[RegionStatus, ...]) -> Condition:
-    moving = sum(r.starting + r.draining + (r.replicas - r.updated) for r in regions)
+    moving = sum(r.missing + r.starting + r.draining + (r.replicas - r.updated) for r in regions)
     if moving:
-        message = f"{moving} browsers are starting, draining or of an older template."
+        message = f"{moving} browsers are missing, starting, draining or of an older template."
         return Condition(type="Progressing", status=True, reason="Reconciling", message=message)
     return Condition(type="Progressing", status=False, reason="Settled", message="Nothing is being changed.")
 
