@@ -103,6 +103,12 @@ def test_alerts_and_dashboard_ask_for_metrics_that_exist(title, expression):
     assert used <= possible
 
 
+def test_the_dashboard_shows_every_metric():
+    shown = " ".join(expression for _, expression in expressions())
+    missing = [metric._name for metric in metrics.REGISTRY._collector_to_names if metric._name not in shown]
+    assert missing == []
+
+
 def test_the_alerts_are_those_that_were_asked_for():
     alerts = {title for title, _ in expressions() if title.startswith("Browserpool")}
     assert alerts >= {
