@@ -50,7 +50,7 @@ test: check chromium node ## check, then run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: e2e
-e2e: $(VENV)/.dev cluster ## run the tests that need a Kubernetes: KUBECONFIG's, kind's, or one made here (that needs root)
+e2e: $(VENV)/.dev cluster node npm ## run the tests that need a Kubernetes: KUBECONFIG's, kind's, or one made here (that needs root)
 	@$(BIN)/python -m pytest tests/e2e_cluster $(ARGS)
 
 .PHONY: check
@@ -143,6 +143,13 @@ node: $(VENV)/.dev
 	runs() { "$$node" --version >/dev/null 2>&1; }
 	if runs || { apt_install libatomic1 libatomic1 && runs; }; then exit; fi
 	echo "Playwright's Node does not run here. Install what it lacks: apt-get install libatomic1"
+	exit 1
+
+.PHONY: npm
+npm:
+	@$(AS_ROOT)
+	if command -v npm >/dev/null || apt_install npm npm; then exit; fi
+	echo "npm fetches puppeteer-core for the tests of a cluster. Install it: apt-get install npm"
 	exit 1
 
 .PHONY: chromium
