@@ -22,6 +22,7 @@ any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official 
 ``nodes``        what becomes of each node, and which region it is of
 ``podstate``     what is read of a pod's or a node's object
 ``statuses``     writes pools' status, only what differs
+``leftovers``    the Secrets of deleted pools
 ``chronicle``    from what was done and changed to Events
 ``events``       Kubernetes Events, counted and not too many
 ``ops``          probes and metrics

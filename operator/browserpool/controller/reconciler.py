@@ -11,12 +11,12 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from browserpool import metrics
-from browserpool.controller import apply, chronicle, mirror, nodes, observe, pods, records, statuses, wanted
-from browserpool.controller.desired import notices, plan, pod, seen, shards, status
+from browserpool.controller import apply, chronicle, leftovers, mirror, nodes, observe, pods, records, statuses, wanted
+from browserpool.controller.desired import notices, plan, pod, seen, status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import errors
 from browserpool.model.browsers import Browser
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import BrowserId, PoolName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
 from browserpool.model.states import BrowserState
@@ -70,9 +70,7 @@ class Reconciler:
         self._observer = observe.Observer(now=now)
         self._records = records.Records(world.db, now=now)
         self._good: dict[PoolName, BrowserPool] | None = None
-        self._cleaned: set[PoolName] = set()
-        self._secrets: dict[PoolName, set[str]] = {}
-        """Those of deleted pools, to be deleted when all else is."""
+        self._leftovers = leftovers.Leftovers()
         self._refreshed = float("-inf")
         self.rounds = 0
         """Rounds that went through."""
@@ -148,7 +146,9 @@ class Reconciler:
                 heard=heard,
             )
             changed |= await self._apart(look)
-        await self._clean(rows, there, objects)
+        for name, secrets in self._leftovers.seen(rows, there, wanted=objects.keys()):
+            await world.pods.remove_secrets(secrets)
+            self._leftovers.removed(name)
         await world.chronicle.tell(objects)
         return changed
 
@@ -256,43 +256,12 @@ class Reconciler:
         except errors.BrowserpoolError as unsaid:
             log.warning("that the store is away could not be said", extra={"why": unsaid.message})
 
-    # ------------------------------------------------------------ what is left
-    async def _clean(
-        self,
-        rows: Mapping[PoolName, list[Browser]],
-        there: Mapping[PoolName, Mapping[BrowserId, observe.Pod]],
-        objects: Mapping[PoolName, wanted.Wanted],
-    ) -> None:
-        """Delete the Secrets of deleted pools of which neither a pod nor a browser's row that counts is left."""
-        self._cleaned -= objects.keys()
-        for name in (rows.keys() | there.keys()) - objects.keys() - self._cleaned:
-            found = [(row.browser_id, row.region) for row in rows.get(name, ())]
-            found += [(browser_id, one.region) for browser_id, one in there.get(name, {}).items()]
-            self._secrets.setdefault(name, set()).update(_secrets(name, found))
-        for name in list(self._secrets):
-            lives = name in there or any(row.state is not BrowserState.GONE for row in rows.get(name, ()))
-            if name in objects:
-                del self._secrets[name]
-            elif not lives:
-                await self._world.pods.remove_secrets(sorted(self._secrets.pop(name)))
-                self._cleaned.add(name)
-
 
 def _by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
     found: dict[PoolName, list[Browser]] = {}
     for row in rows:
         found.setdefault(row.pool, []).append(row)
     return found
-
-
-def _secrets(pool: PoolName, found: Iterable[tuple[BrowserId, RegionName]]) -> set[str]:
-    """The Secrets that these browsers took their credentials from."""
-    ordinals = ((region, observe.ordinal(browser_id, pool=pool)) for browser_id, region in found)
-    return {
-        shards.name(pool=pool, region=region, number=shards.shard(ordinal))
-        for region, ordinal in ordinals
-        if ordinal is not None
-    }
 
 
 def _not_ready(reason: str, message: str) -> status.Condition:
