@@ -114,6 +114,27 @@ async def test_a_session_may_be_ended_through_another_router_than_made_it(
     assert agent.sessions == [session_id]
 
 
+async def test_a_session_that_another_router_ended_does_not_count_any_more(
+    rig: routers.Rig, dsn: str, database: connect.Database
+) -> None:
+    await rig.make_pool(sessions={"keepAlive": "60s"})
+    secret = await rig.make_token("one", concurrency=1)
+    async with routers.rig(dsn, database) as second:
+        for _ in range(3):
+            made = await rig.post("/devtools/browser?direct=true", secret=secret)
+            assert made.status == 200
+            assert (await rig.post("/devtools/browser", secret=secret)).status == 429
+            path = f"/devtools/browser/{made.json['sessionId']}"
+            assert (await second.request("DELETE", path, secret=secret)).json == {"status": "closed"}
+            await rig.until_ready()
+
+            async def free() -> bool:
+                return (await rig.post("/v1/screenshot", {"html": "x"}, secret=secret)).status == 200
+
+            await waiting.until(free)
+            await rig.until_ready()
+
+
 async def test_leases_that_ran_out_while_no_router_was_there_are_not_ended_before_they_can_be_renewed(
     dsn: str, database: connect.Database
 ) -> None:

@@ -78,15 +78,16 @@ def test_over_the_rate_is_429_until_retry_after_is_over() -> None:
 
 def test_concurrency_counts_until_it_is_left() -> None:
     book = quotas.Quotas()
-    with book.counted(A, concurrency=1):
-        with pytest.raises(errors.TooManyRequests, match="may have 1") as refused, book.counted(A, concurrency=1):
-            pass
-        assert refused.value.retry_after == 1
-        with book.counted(B, concurrency=1):
-            assert book.running(B) == 1
+    book.enter(A, concurrency=1)
+    with pytest.raises(errors.TooManyRequests, match="may have 1") as refused:
+        book.enter(A, concurrency=1)
+    assert refused.value.retry_after == 1
+    book.enter(B, concurrency=1)
+    assert book.running(B) == 1
+    book.leave(A)
     assert book.running(A) == 0
-    with book.counted(A, concurrency=1):
-        assert book.running(A) == 1
+    book.enter(A, concurrency=1)
+    assert book.running(A) == 1
 
 
 def test_no_limit_means_none() -> None:

@@ -49,7 +49,7 @@ async def act(call: services.Call) -> web.StreamResponse:
     wanted = await call.wanted(claims.SessionKind.ACTION)
     with _timed(wanted, action):
         call.services.quotas.pass_rate(call.token.name, rate=call.token.rate_per_second)
-        with call.services.quotas.counted(call.token.name, concurrency=call.token.concurrency):
+        async with call.counted():
             body = await read(request, most=call.services.settings.max_body)
             parsed = wire.parse(action, body, cache_ttl=request.query.get("cacheTTL"))
             return await _done(call, wanted, action, body, deadline=deadline(parsed))

@@ -67,7 +67,7 @@ async def counted(call: services.Call) -> AsyncIterator[Any]:
     """
     token, quotas = call.token, call.services.quotas
     quotas.pass_rate(token.name, rate=token.rate_per_second)
-    quotas.enter(token.name, concurrency=token.concurrency)
+    await call.enter()
     handed = False
 
     def hand(held: holding.Held) -> None:

@@ -9,6 +9,7 @@ Sessions of any router whose lease ran out are ended here too, and their agents 
 import asyncio
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterable
 
 from browserpool.lib import clock, tasks
@@ -26,6 +27,11 @@ SLOW = 1.0
 """Seconds after which an answer of the store counts as one that was away."""
 OVERDUE = 5.0
 """Seconds after which a lease that nobody renewed must have been ended by somebody."""
+
+MOST = 10_000
+"""Sessions of one token that are looked through."""
+RECHECK = 1.0
+"""Seconds between two looks for a token's sessions that others have ended: a token that is over its share asks many times a second."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
@@ -96,6 +102,7 @@ class Holding:
         self._expiry_pause = expiry_pause
         self._now = now
         self._held: dict[SessionId, Held] = {}
+        self._rechecked: dict[TokenName, float] = {}
         # This process has just begun: whoever renews his lease through a router had none to ask, perhaps.
         self._lost_at = now()
 
@@ -158,6 +165,21 @@ class Holding:
             else:
                 # Another router renews it: a second connection, or one that moved. Look again when this lease too has run out.
                 held.renewed_at = self._now()
+
+    async def recheck(self, token: TokenName) -> None:
+        """Drop the token's sessions that another router has ended: they count no more. Asked too often, it does nothing."""
+        idle = [one for one in self._held.values() if one.token == token and one.counted and not one.connections]
+        if not idle or self._now() - self._rechecked.get(token, -math.inf) < RECHECK:
+            return
+        self._rechecked[token] = self._now()
+        try:
+            live = await sessions.listing(self._db, token=token, limit=MOST)
+        except errors.Unavailable:
+            return
+        known = {(one.session_id, one.fence) for one in live}
+        for held in idle:
+            if len(live) < MOST and (held.session_id, held.party.fence) not in known:
+                self.drop(held, why="the session was ended")
 
     async def expire(self) -> None:
         """End the sessions, of any router, whose lease ran out; not while the store is away, has just come back, or this router has.

@@ -5,10 +5,8 @@ never refused. Both limits are counted at each router by itself.
 """
 
 import collections
-import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
 
 from browserpool import metrics
 from browserpool.lib import clock
@@ -98,12 +96,3 @@ class Quotas:
         self._running[token] -= 1
         if self._running[token] <= 0:
             del self._running[token]
-
-    @contextlib.contextmanager
-    def counted(self, token: TokenName, *, concurrency: int | None) -> Iterator[None]:
-        """``enter`` and ``leave`` around a block."""
-        self.enter(token, concurrency=concurrency)
-        try:
-            yield
-        finally:
-            self.leave(token)

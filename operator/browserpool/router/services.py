@@ -1,8 +1,9 @@
 """What the handlers work with: the process's parts, and one request's call."""
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
@@ -74,6 +75,26 @@ class Call:
         except errors.NotFound:
             await self.services.catalog.hurry()
             return self._target(kind)
+
+    async def enter(self) -> None:
+        """Count one more session of the caller's, until ``Quotas.leave``.
+
+        Raises:
+            errors.TooManyRequests: as many as allowed run already.
+        """
+        token, quotas = self.token, self.services.quotas
+        if token.concurrency is not None and quotas.running(token.name) >= token.concurrency:
+            await self.services.claiming.holding.recheck(token.name)
+        quotas.enter(token.name, concurrency=token.concurrency)
+
+    @contextlib.asynccontextmanager
+    async def counted(self) -> AsyncIterator[None]:
+        """``enter``, and ``Quotas.leave`` after the block."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.services.quotas.leave(self.token.name)
 
     def may_use(self, pool: PoolName, owner: TokenName | None) -> bool:
         """Whether the caller may touch a session: it is his own, or he is an admin. One without an owner is of all who may use its pool.
