@@ -50,7 +50,7 @@ test: check chromium node ## check, then run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: e2e
-e2e: $(VENV)/.dev cluster node npm ## run the tests that need a Kubernetes: KUBECONFIG's, kind's, or one made here (that needs root)
+e2e: $(VENV)/.dev builder cluster node npm ## run the tests that need a Kubernetes: KUBECONFIG's, kind's, or one made here (that needs root)
 	@$(BIN)/python -m pytest tests/e2e_cluster $(ARGS)
 
 .PHONY: check
@@ -186,11 +186,16 @@ cluster: $(VENV)/.dev
 	fi
 	cluster prepare
 
-# Whatever builds images here; else Debian's buildah, with debootstrap where no registry gives it a base.
+# Whatever builds images here; else Debian's buildah. That takes debootstrap where no registry gives it a base, and runc to try images.
 .PHONY: builder
 builder:
 	@$(AS_ROOT)
-	if images/build.sh --which >/dev/null 2>&1; then exit; fi
-	if apt_install buildah buildah debootstrap && images/build.sh --which >/dev/null; then exit; fi
-	echo "Images are built by docker, podman or buildah, and none of them works here. Install one: apt-get install buildah"
-	exit 1
+	which() { images/build.sh --which 2>/dev/null; }
+	if ! which >/dev/null && ! { apt_install buildah buildah debootstrap runc && which >/dev/null; }; then
+	    echo "Images are built by docker, podman or buildah, and none of them works here. Install one: apt-get install buildah"
+	    exit 1
+	fi
+	if [ "$$(which)" != buildah ]; then exit; fi
+	for program in debootstrap runc; do
+	    command -v $$program >/dev/null || apt_install $$program $$program || echo "$$program is not here; it may be wanted."
+	done
