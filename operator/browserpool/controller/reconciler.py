@@ -25,8 +25,11 @@ from browserpool.store import pools as stored
 
 log = logging.getLogger(__name__)
 
-_SOON = 0.1
-"""Seconds between two rounds at least, and after a round as long again as it took: however much happens, half the time is left."""
+_SOON, _LATER = 0.1, 1.0
+"""Seconds between two rounds at least and at most: as long again as the round took, so that half the time is left however much happens.
+
+At most, since a long round is one that waited: for an API server that makes a hundred pods in seconds.
+"""
 _CONFLICT = "NameConflict"
 _REFRESH = 60.0
 """Seconds between two lists of the pools: kopf tells what changes, but not what was deleted while it could not watch."""
@@ -89,7 +92,7 @@ class Reconciler:
             metrics.RECONCILE_SECONDS.labels(outcome).observe(took)
             if outcome in ("idle", "changed"):
                 delays = tasks.backoff(first=0.5, most=10.0)
-                await asyncio.sleep(max(_SOON, took))
+                await asyncio.sleep(min(max(_SOON, took), _LATER))
                 if outcome == "idle":
                     await self._woken(within=self._world.resync)
             else:
