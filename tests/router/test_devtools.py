@@ -6,6 +6,7 @@ import cloudflare
 import pytest
 
 from browserpool.lib import clock
+from browserpool.model.names import TokenName
 from browserpool.store import connect
 from support import routers, waiting
 
@@ -137,6 +138,34 @@ async def test_the_root_lists_the_pages_of_the_callers_own_sessions(rig: routers
         assert {page["webSocketDebuggerUrl"] for page in pages} == {
             f"{rig.ws}/devtools/browser/{session}/page/PAGE1" for session in mine
         }
+
+
+async def test_a_page_by_chromes_own_addresses(rig: routers.Rig) -> None:
+    await rig.make_pool(browsers_=2)
+    one, two = [(await rig.request("PUT", "/json/new?about:blank%23x")) for _ in range(2)]
+    assert one.headers["X-Browserpool-Browser"] != two.headers["X-Browserpool-Browser"]
+    assert (one.json["id"], one.json["url"]) == ("PAGE2", "about:blank#x")
+    session = one.headers["X-Browserpool-Session"]
+    assert one.json["webSocketDebuggerUrl"] == f"{rig.ws}/devtools/browser/{session}/page/PAGE2"
+    async with rig.client.ws_connect(one.json["webSocketDebuggerUrl"], headers=rig.bearer()) as socket:
+        await socket.send_str("hello")
+        assert await socket.receive_str(timeout=10) == "hello"
+    assert (await rig.request("GET", "/json/activate/PAGE2")).body == b"Target activated"
+    for _ in range(2):
+        assert (await rig.request("GET", "/json/close/PAGE2")).body == b"Target is closing"
+    for path in ("/json/close/PAGE2", "/json/activate/nope", "/json/close/..%2flist"):
+        assert (await rig.request("GET", path)).status == 404
+    assert (await rig.request("GET", "/json/new?about:blank")).status == 405
+    other = await rig.make_token("other")
+    assert (await rig.request("GET", "/json/close/PAGE1", secret=other)).status == 404
+    assert await rig.states() == {"claimed": 2}
+
+
+async def test_a_page_that_cannot_be_opened_keeps_no_browser(rig: routers.Rig) -> None:
+    [agent] = await rig.make_pool(onEmpty={"mode": "Fail"})
+    agent.vanish()
+    assert (await rig.request("PUT", "/json/new")).status == 503
+    assert rig.running.services.quotas.running(TokenName("tester")) == 0
 
 
 async def test_sessions_live_and_past(rig: routers.Rig) -> None:

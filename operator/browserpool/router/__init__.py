@@ -29,7 +29,8 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``relay``      an answer passed on as it comes
 ``bridge``     two WebSockets joined
 ``direct``     sessions whose client speaks to the browser itself
-``devtools``   sessions over HTTP, Chrome's /json
+``devtools``   sessions over HTTP
+``chromejson`` Chrome's own /json at the root
 ``lookup``     a session by its id, for its owner
 ``addresses``  the addresses that are given out, Chrome's rewritten (pure)
 ``intake``     what agents say

@@ -1,4 +1,4 @@
-"""Sessions over plain HTTP, under /devtools, and Chrome's own /json. What succeeds is bare JSON here: an envelope breaks the SDKs."""
+"""Sessions over plain HTTP, under /devtools. What succeeds is bare JSON here: an envelope breaks the SDKs."""
 
 import asyncio
 import datetime
@@ -9,7 +9,6 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from browserpool import __version__
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, errors, names
 from browserpool.model import sessions as model
@@ -35,14 +34,14 @@ async def create(call: services.Call) -> web.StreamResponse:
     targets = call.request.query.get("targets", "").lower() in ("true", "1")
 
     async def look(held: holding.Held) -> Any:
-        return await _chrome(call, held, "list") if targets else None
+        return await chrome(call, held, "list") if targets else None
 
     async with cdp.counted(call) as count:
         held, found = await call.services.claiming.engage(wanted, look)
         count(held)
     answer: dict[str, Any] = {
         "sessionId": held.session_id,
-        "webSocketDebuggerUrl": addresses.browser(_base(call), held.session_id, suffix_=_suffix(call)),
+        "webSocketDebuggerUrl": addresses.browser(base(call), held.session_id, suffix_=suffix(call)),
     }
     answer |= {"targets": found} if targets else {}
     answer |= direct.fields(call, held) if direct.is_asked_for(call) else {}
@@ -82,14 +81,14 @@ async def _refuse_guardrails(request: web.Request) -> None:
 async def json_any(call: services.Call) -> web.StreamResponse:
     """GET …/{session}/json[/{what}]: version, protocol, list, as Chrome answers them."""
     held = await lookup.mine(call)
-    return lib_web.json_response(await _chrome(call, held, call.request.match_info.get("what", "list")))
+    return lib_web.json_response(await chrome(call, held, call.request.match_info.get("what", "list")))
 
 
 async def json_target(call: services.Call) -> web.StreamResponse:
     """GET …/{session}/json/list/{target}: one entry of the list."""
     held = await lookup.mine(call)
     target = call.request.match_info["target"]
-    for entry in await _chrome(call, held, "list"):
+    for entry in await chrome(call, held, "list"):
         if entry.get("id") == target:
             return lib_web.json_response(entry)
     raise errors.NotFound(f"Session {held.session_id} has no target {target[:64]!r}.")
@@ -97,10 +96,14 @@ async def json_target(call: services.Call) -> web.StreamResponse:
 
 async def json_new(call: services.Call) -> web.StreamResponse:
     """PUT …/{session}/json/new?url=: a new page. Chrome's own form, ``?https://…``, works too."""
-    held = await lookup.mine(call)
+    return lib_web.json_response(await opened(call, await lookup.mine(call)))
+
+
+async def opened(call: services.Call, held: holding.Held) -> Any:
+    """A new page of the session, at the address that the request names: Chrome's entry for it."""
     query = call.request.query
     url = query.get("url") or next((name for name, value in query.items() if not value and ":" in name), "about:blank")
-    return lib_web.json_response(await _chrome(call, held, "new", method="PUT", query=urllib.parse.quote(url, safe="")))
+    return await chrome(call, held, "new", method="PUT", query=urllib.parse.quote(url, safe=""))
 
 
 async def json_activate(call: services.Call) -> web.StreamResponse:
@@ -118,10 +121,10 @@ async def _told(call: services.Call, what: str) -> web.StreamResponse:
     target = call.request.match_info["target"]
     if not target.isalnum():
         raise errors.NotFound(f"Session {held.session_id} has no target {target[:64]!r}.")
-    return lib_web.json_response({"message": await _chrome(call, held, f"{what}/{target}")})
+    return lib_web.json_response({"message": await chrome(call, held, f"{what}/{target}")})
 
 
-async def _chrome(call: services.Call, held: holding.Held, rest: str, *, method: str = "GET", query: str = "") -> Any:
+async def chrome(call: services.Call, held: holding.Held, rest: str, *, method: str = "GET", query: str = "") -> Any:
     """Chrome's answer, its addresses made ours; text where it answers with text.
 
     Raises:
@@ -144,30 +147,7 @@ async def _chrome(call: services.Call, held: holding.Held, rest: str, *, method:
             return body.decode(errors="replace")
     if rest == "protocol":
         return value
-    return addresses.rewritten(value, base_=_base(call), session_id=held.session_id, suffix_=_suffix(call))
-
-
-# ---------------------------------------------------------------- Chrome's own /json at the root
-
-
-async def version(call: services.Call) -> web.StreamResponse:
-    """GET /json/version: the address to connect to. Public: it claims nothing, and puppeteer's ``browserURL`` cannot send a token."""
-    product = call.services.chromium or f"Browserpool/{__version__}"
-    return lib_web.json_response(
-        {
-            "Browser": product,
-            "Protocol-Version": "1.3",
-            "User-Agent": f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) {product} Safari/537.36",
-            "webSocketDebuggerUrl": f"{_base(call)}/devtools/browser{_suffix(call)}",
-        }
-    )
-
-
-async def pages(call: services.Call) -> web.StreamResponse:
-    """GET /json, /json/list: the pages of all of the caller's sessions. One whose browser does not answer is left out."""
-    held = await lookup.all_mine(call)
-    lists = await asyncio.gather(*(_chrome(call, one, "list") for one in held), return_exceptions=True)
-    return lib_web.json_response([entry for entries in lists if isinstance(entries, list) for entry in entries])
+    return addresses.rewritten(value, base_=base(call), session_id=held.session_id, suffix_=suffix(call))
 
 
 # ---------------------------------------------------------------- lists of sessions
@@ -208,7 +188,7 @@ def _live(call: services.Call, session: model.Session) -> dict[str, Any]:
         "expiresAt": milliseconds(session.expires_at),
     }
     if session.kind is claims.SessionKind.CDP:
-        shown["webSocketDebuggerUrl"] = addresses.browser(_base(call), session.session_id, suffix_=_suffix(call))
+        shown["webSocketDebuggerUrl"] = addresses.browser(base(call), session.session_id, suffix_=suffix(call))
     return shown
 
 
@@ -238,7 +218,7 @@ def _whole(text: str | None, name: str, *, default: int, most: int) -> int:
     return int(text)
 
 
-def _base(call: services.Call) -> str:
+def base(call: services.Call) -> str:
     request = call.request
     return addresses.base(
         scheme=request.scheme,
@@ -248,5 +228,5 @@ def _base(call: services.Call) -> str:
     )
 
 
-def _suffix(call: services.Call) -> str:
+def suffix(call: services.Call) -> str:
     return addresses.suffix(call.request.query.get("token"))

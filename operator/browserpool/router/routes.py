@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from browserpool.model import agentapi
-from browserpool.router import actions, addresses, cdp, devtools, direct, intake, services, status
+from browserpool.router import actions, addresses, cdp, chromejson, devtools, direct, intake, services, status
 
 
 class Door(enum.StrEnum):
@@ -63,11 +63,14 @@ ROUTES: Final = (
     _devtools("DELETE", "/browser/{session}/json/close/{target}", devtools.json_close),
     _devtools("GET", "/session", devtools.listing),
     _devtools("GET", "/session/{session}", devtools.one),
-    Route(method="GET", path="/json/version", handler=devtools.version, door=Door.PUBLIC),
+    Route(method="GET", path="/json/version", handler=chromejson.version, door=Door.PUBLIC),
     # playwright's connectOverCDP asks with the slash.
-    Route(method="GET", path="/json/version/", handler=devtools.version, door=Door.PUBLIC),
-    Route(method="GET", path="/json", handler=devtools.pages),
-    Route(method="GET", path="/json/list", handler=devtools.pages),
+    Route(method="GET", path="/json/version/", handler=chromejson.version, door=Door.PUBLIC),
+    Route(method="GET", path="/json", handler=chromejson.pages),
+    Route(method="GET", path="/json/list", handler=chromejson.pages),
+    Route(method="PUT", path="/json/new", handler=chromejson.new),
+    Route(method="GET", path="/json/activate/{target}", handler=chromejson.activate),
+    Route(method="GET", path="/json/close/{target}", handler=chromejson.close),
     Route(method="GET", path="/devtools/page/{target}", handler=cdp.any_page, websocket=True),
     Route(method="POST", path=agentapi.RENEW, handler=direct.renew),
     Route(method="GET", path="/v1/status", handler=status.status),
