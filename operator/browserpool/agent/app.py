@@ -4,6 +4,8 @@ import asyncio
 import enum
 import logging
 
+import uvloop
+
 from browserpool import metrics
 from browserpool.agent import (
     chromium,
@@ -138,7 +140,7 @@ def main(wanted: settings.AgentSettings, *, ahead: launch.Ahead) -> int:
     async def until_signalled() -> Exit:
         return await run(wanted, ahead=ahead, stop=tasks.stop_on_signals())
 
-    return int(asyncio.run(until_signalled()))
+    return int(uvloop.run(until_signalled()))
 
 
 async def run(
