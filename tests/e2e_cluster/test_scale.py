@@ -33,6 +33,13 @@ POOL, REGION = "crowd", "sim"
 WRITES = {"create", "update", "patch", "delete"}
 
 
+def keep(**figures):
+    """Put these figures into the file, beside those that are there."""
+    before = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(before | figures, indent=2) + "\n")
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Stage:
     """Everything at work."""
@@ -186,8 +193,26 @@ async def test_hundreds_of_pods(stage):
     await _filled_then_idle(stage)
     await _another_process(stage)
     _check_against_the_audit_log(audit.requests())
-    KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps({"pods": PODS, **stage.figures}, indent=2) + "\n")
+    keep(pods=PODS, **stage.figures)
+
+
+@pytest.mark.timeout(400)
+async def test_a_leader_that_dies_in_the_middle_is_followed_by_one_that_goes_on(stage):
+    audit = replicas.Audit(stage.cluster, namespace=stage.namespace)
+    async with stage.running() as first, stage.running(identity="replica-2", leads=False) as second:
+        assert not await second.leads()
+        await stage.apply(replicas=60, refill={"maxBatch": 5})
+        await waiting.until(lambda: stage.made() >= 20, deadline=60)
+        first.kill()
+        killed, there = clock.monotonic(), stage.made()
+        await waiting.until(second.leads, deadline=60, every=0.1)
+        taken = clock.monotonic() - killed
+        assert there < 60, "it died in the middle"
+        await stage.settled(60)
+    keep(failover_seconds=round(taken, 1))
+    assert stage.made() == 60
+    if (seen := audit.requests()) is not None:
+        assert seen["create", "pods", 201] == 60
 
 
 async def _filled_then_idle(stage):

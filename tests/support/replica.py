@@ -51,6 +51,20 @@ class Replica:
             return any(value == 1 for _, value in await self.metrics("browserpool_leading"))
         return False
 
+    async def stands(self) -> bool:
+        """Whether it leads or stands by to."""
+        with contextlib.suppress(aiohttp.ClientError):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{self.port}/readyz") as answer,
+            ):
+                return answer.status == 200
+        return False
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+
     async def rounds(self, outcome: str) -> int:
         """How many rounds have ended so."""
         found = await self.metrics("browserpool_reconcile_seconds_count")
@@ -161,9 +175,15 @@ def cleared(cluster: access.Cluster, *, namespace: str) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def running(
-    *, dsn: str, kubeconfig: pathlib.Path, namespace: str, log: pathlib.Path, identity: str = "replica-1"
+    *,
+    dsn: str,
+    kubeconfig: pathlib.Path,
+    namespace: str,
+    log: pathlib.Path,
+    identity: str = "replica-1",
+    leads: bool = True,
 ) -> AsyncIterator[Replica]:
-    """A replica that leads, until the block ends; it is then stopped in order."""
+    """A replica that leads (or, without ``leads``, stands by), until the block ends; it is then stopped in order."""
     port = _free_port()
     settings = {
         "DSN": dsn,
@@ -185,7 +205,7 @@ async def running(
         )
         replica = Replica(process=process, port=port)
         try:
-            await waiting.until(replica.leads, deadline=40, every=0.1)
+            await waiting.until(replica.leads if leads else replica.stands, deadline=40, every=0.1)
             yield replica
         finally:
             if process.returncode is None:
