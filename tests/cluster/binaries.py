@@ -32,10 +32,9 @@ CLIENTS = ("kubectl", "helm")
 
 
 def cache() -> pathlib.Path:
-    """Where built things are kept between runs."""
-    return pathlib.Path(
-        os.environ.get("BROWSERPOOL_CLUSTER_CACHE") or ROOT / ".browserpool" / "cluster-cache"
-    ).absolute()
+    """Where built things are kept between runs: the user's cache, so that another clone need not build Kubernetes again."""
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    return pathlib.Path(os.environ.get("BROWSERPOOL_CLUSTER_CACHE") or home / "browserpool" / "cluster").absolute()
 
 
 def ensure(*names: str) -> pathlib.Path:
