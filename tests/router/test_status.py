@@ -3,7 +3,7 @@
 import prometheus_client.parser
 import pytest
 
-from browserpool.router import routes
+from browserpool.router import addresses, routes
 from support import routers, waiting
 
 
@@ -115,4 +115,4 @@ def test_only_these_are_public() -> None:
 def test_clients_addresses_stand_under_both_prefixes() -> None:
     for route in routes.ROUTES:
         if route.path.startswith(("/devtools/browser", "/devtools/session", "/{action}")):
-            assert set(routes.CLOUDFLARE) <= set(route.prefixes), route.path
+            assert set(addresses.CLOUDFLARE) <= set(route.prefixes), route.path
