@@ -98,16 +98,17 @@ async def test_playwright_by_the_address_of_a_local_chrome(
 async def test_pages_listed_as_chrome_lists_them_are_connected_to_by_their_own_addresses(
     up: stack.Stack, sidecar: sidecars.Sidecar, web: site.Site
 ) -> None:
-    made = (await sidecar.request("POST", "/devtools/browser")).json
-    opened = await sidecar.request("PUT", f"/devtools/browser/{made['sessionId']}/json/new?{web.url('/small')}")
+    opened = await sidecar.request("PUT", f"/json/new?{web.url('/small')}")
+    session_id = opened.headers["X-Browserpool-Session"]
     listed = (await sidecar.request("GET", "/json/list")).json
     (mine,) = [one for one in listed if one["id"] == opened.json["id"]]
-    assert mine["webSocketDebuggerUrl"].startswith(f"{sidecar.ws}/devtools/browser/{made['sessionId']}/page/")
+    assert mine["webSocketDebuggerUrl"].startswith(f"{sidecar.ws}/devtools/browser/{session_id}/page/")
     async with sidecar.client.ws_connect(mine["webSocketDebuggerUrl"]) as socket:
         assert sidecars.said(socket, "Way") == "direct"
         await socket.send_json({"id": 1, "method": "Runtime.evaluate", "params": {"expression": "6 * 7"}})
         assert (await socket.receive_json(timeout=30))["result"]["result"]["value"] == 42
-    assert (await sidecar.request("DELETE", f"/devtools/browser/{made['sessionId']}")).json == {"status": "closed"}
+    assert (await sidecar.request("GET", f"/json/close/{mine['id']}")).body == b"Target is closing"
+    assert (await sidecar.request("DELETE", f"/devtools/browser/{session_id}")).json == {"status": "closed"}
 
 
 async def test_the_router_is_killed_under_a_direct_session(fragile: stack.Stack, tmp_path: pathlib.Path) -> None:
