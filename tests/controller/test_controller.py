@@ -254,6 +254,31 @@ async def test_a_pod_that_ended_is_replaced_and_one_that_keeps_ending_is_tried_e
         assert cluster.condition("Degraded")["reason"] == "CrashLoop"
 
 
+async def test_a_pod_that_ends_because_it_is_deleted_has_not_died(cluster):
+    """A kubelet says Succeeded or Failed of each pod that it ends, also when it was told to."""
+    cluster.server.lingers = True
+    cluster.server.put(kube.POOLS, pool(replicas=2, maxReplicas=2))
+    async with cluster.controller():
+        await settled(cluster, 2)
+        cluster.server.change(kube.POOLS, "shop", {"spec": {"replicas": 1}})
+        await until(lambda: deleted(cluster) == {"shop-eu-1"}, deadline=20)
+        cluster.server.change(kube.PODS, "shop-eu-1", {"status": {"phase": "Failed"}})
+        cluster.server.finish(kube.PODS, "shop-eu-1")
+        await until(lambda: cluster.status().get("replicas") == 1)
+        cluster.server.change(kube.POOLS, "shop", {"spec": {"replicas": 2}})
+        await until(lambda: len(cluster.pods()) == 2)
+        assert cluster.pods() == ["shop-eu-0", "shop-eu-1"]
+        assert [region["held"] for region in cluster.status()["regions"]] == [0]
+        cluster.server.finish(kube.POOLS, "shop")
+        await until(
+            lambda: deleted(cluster) == {"shop-eu-0", "shop-eu-1"} and cluster.server.count("delete", kube.PODS) == 3
+        )
+        for name in cluster.pods():
+            cluster.server.change(kube.PODS, name, {"status": {"phase": "Succeeded"}})
+            cluster.server.finish(kube.PODS, name)
+        await until(lambda: not cluster.server.raw(kube.SECRETS))
+
+
 async def test_a_refusal_of_the_api_server_is_told_and_not_asked_for_again_at_once(cluster):
     cluster.server.put(kube.POOLS, pool(replicas=3))
     with apiserver.failing(cluster.server, verb="create", resource="pods", status=403):

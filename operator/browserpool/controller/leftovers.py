@@ -31,7 +31,8 @@ class Leftovers:
         return [
             (name, sorted(secrets))
             for name, secrets in self._secrets.items()
-            if name not in pods and all(row.state is BrowserState.GONE for row in rows.get(name, ()))
+            if not any(one.phase.exists for one in pods.get(name, {}).values())
+            and all(row.state is BrowserState.GONE for row in rows.get(name, ()))
         ]
 
     def removed(self, pool: PoolName) -> None:

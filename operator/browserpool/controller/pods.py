@@ -26,6 +26,8 @@ _NOWHERE = seen.Place(zone=ZoneName(""), node=NodeName(""))
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Death:
+    uid: str
+    """Of the pod; empty: the API server refused to make it."""
     pool: PoolName
     region: RegionName
     times: int
@@ -96,8 +98,8 @@ class Pods:
             self._born[name] = self._now()
         if after is None:
             del self._born[name]
-            if before is not None and not before.ended:
-                self._deaths.pop(before.name, None)
+            if before is not None:
+                self._ended_well(before)
         else:
             self._count_deaths(before, after)
         self._on_change()
@@ -106,14 +108,22 @@ class Pods:
         same = before is not None and before.uid == after.uid
         if same and before is not None and after.restarts > before.restarts:
             metrics.AGENT_RESTARTS.labels(after.pool, after.region).inc(after.restarts - before.restarts)
-        if after.ended and not (same and before is not None and before.ended):
+        # One that is being deleted ends too, which is no death.
+        if after.phase is seen.Pod.DEAD and not (same and before is not None and before.phase is seen.Pod.DEAD):
             metrics.AGENT_RESTARTS.labels(after.pool, after.region).inc()
-            self._died(after.name, pool=after.pool, region=after.region, lived=self._now() - self._born[after.name])
+            lived = self._now() - self._born[after.name]
+            self._died(after.name, uid=after.uid, pool=after.pool, region=after.region, lived=lived)
 
-    def _died(self, name: BrowserId, *, pool: PoolName, region: RegionName, lived: float) -> None:
+    def _died(self, name: BrowserId, *, uid: str, pool: PoolName, region: RegionName, lived: float) -> None:
         before = self._deaths.get(name)
         times = (before.times if before else 0) + 1 if lived < _YOUNG else 0
-        self._deaths[name] = _Death(pool=pool, region=region, times=times, at=self._now())
+        self._deaths[name] = _Death(uid=uid, pool=pool, region=region, times=times, at=self._now())
+
+    def _ended_well(self, one: podstate.Pod) -> None:
+        """Forget the deaths of those that bore its name before, unless it died itself."""
+        death = self._deaths.get(one.name)
+        if death is not None and death.uid != one.uid:
+            del self._deaths[one.name]
 
     # ------------------------------------------------------------ hands
     def hands(self, pool: BrowserPool | None, defaults: pod.Defaults) -> "Hands":
@@ -137,7 +147,7 @@ class Pods:
         except errors.ClusterUnavailable:
             raise
         except errors.BrowserpoolError:
-            self._died(action.browser_id, pool=pool.name, region=action.region, lived=0.0)
+            self._died(action.browser_id, uid="", pool=pool.name, region=action.region, lived=0.0)
             raise
 
     async def _created(self, action: plan.Create, body: kube.Object, *, pool: PoolName) -> kube.Object:

@@ -25,8 +25,6 @@ class Pod:
     template_hash: str
     node: NodeName | None
     phase: seen.Pod
-    ended: bool
-    """Its containers ended and are not started again, whether or not it is also being deleted."""
     schedulable: bool
     failing: str
     complaint: str
@@ -54,7 +52,6 @@ def pod(found: Mapping[str, Any]) -> Pod:
     marked = metadata.get("labels") or {}
     unscheduled = _unscheduled(status) if not spec.get("nodeName") else None
     failing, complaint = _failing(status)
-    ended = status.get("phase") in _ENDED
     return Pod(
         name=BrowserId(metadata["name"]),
         uid=metadata.get("uid", ""),
@@ -63,8 +60,7 @@ def pod(found: Mapping[str, Any]) -> Pod:
         ordinal=_ordinal(metadata),
         template_hash=marked.get(labels.TEMPLATE, ""),
         node=NodeName(spec["nodeName"]) if spec.get("nodeName") else None,
-        phase=_phase(metadata, ended=ended),
-        ended=ended,
+        phase=_phase(metadata, status),
         schedulable=unscheduled is None,
         failing=failing,
         complaint=unscheduled or complaint,
@@ -99,10 +95,10 @@ def _ordinal(metadata: Mapping[str, Any]) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-def _phase(metadata: Mapping[str, Any], *, ended: bool) -> seen.Pod:
+def _phase(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> seen.Pod:
     if metadata.get("deletionTimestamp"):
         return seen.Pod.STOPPING
-    return seen.Pod.DEAD if ended else seen.Pod.RUNNING
+    return seen.Pod.DEAD if status.get("phase") in _ENDED else seen.Pod.RUNNING
 
 
 def _unscheduled(status: Mapping[str, Any]) -> str | None:
