@@ -1,8 +1,11 @@
 """The chart on a real cluster, by real Helm: installing, testing, upgrading, a migration that fails, uninstalling."""
 
 import json
+import pathlib
+import shutil
 
 import pytest
+import yaml
 
 from browserpool.controller import rights
 from cluster import shell
@@ -60,6 +63,25 @@ def test_no_pod_but_the_controllers_has_a_token_for_the_api_server(release, pool
         assert "/var/run/secrets/kubernetes.io/serviceaccount" not in mounts
 
 
+def test_a_token_made_in_a_routers_pod_is_good_for_its_pools_until_it_is_removed(release, client, pool):
+    router = release.browserpool_pods("router")[0]["metadata"]["name"]
+
+    def command(*arguments):
+        words = ["python", "-m", "browserpool", "token", *arguments]
+        return release.cluster.exec(router, *words, namespace=releases.NAMESPACE).strip()
+
+    assert release.act(client, pool, token=command("put", "elsewhere", "--pool", "another")).status == 403
+    secret = command("put", "ci", "--pool", pool, "--rate", "100")
+    assert release.act(client, pool, token=secret).status == 200
+    assert f"ci\t{pool}\t100 requests/s" in command("list")
+    command("remove", "ci")
+
+    def refused():
+        return release.act(client, pool, token=secret).status == 401
+
+    shell.until(refused, what="the removed token refused", deadline=30, every=0.5)
+
+
 # ---------------------------------------------------------------- rights
 ACCOUNT = f"system:serviceaccount:{releases.NAMESPACE}:browserpool-controller"
 NAMES = {rights.LEASE: "browserpool-controller", rights.DEPLOYMENT: "browserpool-controller"}
@@ -68,79 +90,93 @@ EVERYWHERE = rights.granted(rights.rules(rights.CLUSTER, names=NAMES))
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 
-def may(cluster, verb, resource, *, group="", name="", namespace=releases.NAMESPACE):
-    """What the API server itself answers, of the controller's account."""
+def allowed(cluster, questions, *, namespace=releases.NAMESPACE):
+    """Those of (group, resource, verb, name) that the API server itself allows to the controller's account; all in one request."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": [_review(*one, namespace=namespace) for one in questions]}
+    said = cluster.kubectl("create", "--filename", "-", "--output", "json", text=json.dumps(listed))
+    # One object after the other where there are several.
+    decoder, answers = json.JSONDecoder(), []
+    while said := said.strip():
+        answer, end = decoder.raw_decode(said)
+        answers += answer.get("items", [answer])
+        said = said[end:]
+    assert len(answers) == len(questions)
+    return {one for one, answer in zip(questions, answers, strict=True) if answer["status"]["allowed"]}
+
+
+def _review(group, resource, verb, name, *, namespace):
     kind, _, sub = resource.partition("/")
     attributes = {"verb": verb, "group": group, "resource": kind, "subresource": sub, "name": name}
-    review = {
+    return {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
         "spec": {"user": ACCOUNT, "resourceAttributes": attributes | ({"namespace": namespace} if namespace else {})},
     }
-    made = cluster.kubectl("create", "--filename", "-", "--output", "json", text=json.dumps(review))
-    return json.loads(made)["status"]["allowed"]
 
 
 def test_the_controller_may_do_what_it_needs(release):
-    for group, resource, verb, name in RIGHTS:
-        assert may(release.cluster, verb, resource, group=group, name=name), (group, resource, verb, name)
-    for group, resource, verb, _ in EVERYWHERE:
-        assert may(release.cluster, verb, resource, group=group, namespace=""), (group, resource, verb)
+    assert allowed(release.cluster, sorted(RIGHTS)) == RIGHTS
+    assert allowed(release.cluster, sorted(EVERYWHERE), namespace="") == EVERYWHERE
 
 
 def test_and_nothing_else_here(release):
-    resources = sorted({(group, resource) for group, resource, _, _ in RIGHTS})
-    resources += [
-        ("", "configmaps"),
-        ("", "pods/exec"),
-        ("", "pods/eviction"),
-        ("", "serviceaccounts/token"),
-        ("apps", "daemonsets"),
-    ]
-    resources += [("rbac.authorization.k8s.io", "roles"), ("rbac.authorization.k8s.io", "rolebindings")]
-    granted = {(group, resource, verb) for group, resource, verb, _ in RIGHTS}
-    more = [
-        (group, resource, verb)
-        for group, resource in resources
+    resources = {(group, resource) for group, resource, _, _ in RIGHTS}
+    resources |= {("", name) for name in ("configmaps", "pods/exec", "pods/eviction", "serviceaccounts/token")}
+    resources |= {("apps", "daemonsets")} | {("rbac.authorization.k8s.io", name) for name in ("roles", "rolebindings")}
+    granted = {right[:3] for right in RIGHTS}
+    asked = [
+        (group, resource, verb, "another")
+        for group, resource in sorted(resources)
         for verb in VERBS
-        if (group, resource, verb) not in granted and may(release.cluster, verb, resource, group=group, name="another")
+        if (group, resource, verb) not in granted
     ]
-    assert more == []
+    assert len(asked) > 80
+    assert allowed(release.cluster, asked) == set()
 
 
 def test_a_right_to_one_object_is_none_to_another(release):
-    held_to_a_name = [right for right in RIGHTS if right[3]]
+    held_to_a_name = [(group, resource, verb, "another") for group, resource, verb, name in sorted(RIGHTS) if name]
     assert len(held_to_a_name) >= 3
-    for group, resource, verb, _ in held_to_a_name:
-        assert not may(release.cluster, verb, resource, group=group, name="another")
+    assert allowed(release.cluster, held_to_a_name) == set()
 
 
 def test_in_other_namespaces_it_may_do_nothing(release):
-    for group, resource, verb, name in RIGHTS:
-        assert not may(release.cluster, verb, resource, group=group, name=name, namespace=releases.CLIENTS)
-    for verb in VERBS:
-        assert may(release.cluster, verb, "nodes", namespace="") == (verb in {"list", "watch"})
-        assert not may(release.cluster, verb, "namespaces", namespace="")
+    assert allowed(release.cluster, sorted(RIGHTS), namespace=releases.CLIENTS) == set()
+    everywhere = [("", kind, verb, "") for kind in ("nodes", "namespaces", "secrets", "pods") for verb in VERBS]
+    assert allowed(release.cluster, everywhere, namespace="") == EVERYWHERE
 
 
 # ---------------------------------------------------------------- upgrades
-def test_an_upgrade_keeps_secrets_tokens_and_browsers(release, client, pool):
+COLUMN = {"name": "Newer", "type": "string", "jsonPath": ".spec.spillover"}
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """The chart of a next version, whose pools have one more column."""
+    copied = pathlib.Path(shutil.copytree(charts.CHART, tmp_path / "browserpool"))
+    (path,) = (copied / "files" / "crds").glob("*_browserpools.yaml")
+    definition = yaml.safe_load(path.read_text())
+    definition["spec"]["versions"][0]["additionalPrinterColumns"].append(COLUMN)
+    path.write_text(yaml.safe_dump(definition))
+    return copied
+
+
+def columns(cluster):
+    definition = cluster.get("crd", "browserpools.browserpool.dev", namespace="")
+    return {one["name"] for one in definition["spec"]["versions"][0]["additionalPrinterColumns"]}
+
+
+def test_an_upgrade_keeps_secrets_tokens_and_browsers_and_carries_the_definitions(release, client, pool, newer):
     cluster = release.cluster
     before, browsers = secrets(cluster, releases.NAMESPACE), uids(release.pods(pool))
     controllers = uids(release.browserpool_pods("controller"))
     assert len(before) >= 4
-    helm(
-        cluster,
-        "upgrade",
-        "browserpool",
-        str(charts.CHART),
-        "--reuse-values",
-        "--set",
-        "logLevel=DEBUG",
-        "--wait",
-        "--force-conflicts",
-    )
+    assert "Newer" not in columns(cluster)
+    # Forced, since others of the run have written the definitions by kubectl.
+    how = ["--reuse-values", "--set", "logLevel=DEBUG", "--wait", "--force-conflicts"]
+    helm(cluster, "upgrade", "browserpool", str(newer), *how)
     try:
+        assert "Newer" in columns(cluster)
         assert secrets(cluster, releases.NAMESPACE) == before
         assert not uids(release.browserpool_pods("controller")).items() & controllers.items(), "they were replaced"
         release.wait_ready(pool)
@@ -148,6 +184,7 @@ def test_an_upgrade_keeps_secrets_tokens_and_browsers(release, client, pool):
         assert release.act(client, pool).status == 200
     finally:
         helm(cluster, "rollback", "browserpool", "--wait", "--force-conflicts")
+    assert "Newer" not in columns(cluster)
 
 
 # ---------------------------------------------------------------- a database of one's own
