@@ -117,7 +117,7 @@ class Docker:
 
     def argv(self, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
         limits = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host")
-        folders = (f"--tmpfs={_TMP}", f"--tmpfs=/data:mode=1777,uid={USER}")
+        folders = (f"--tmpfs={_TMP}", f"--tmpfs=/data:uid={USER},gid={USER}")
         variables = [f"--env={name}={value}" for name, value in environment.items()]
         how = ["--rm", f"--name={self.name}", *limits, *folders, *variables, f"--entrypoint={command[0]}"]
         return [self.program, "run", *how, self.image, *command[1:]]
@@ -185,7 +185,8 @@ def _bundle(made: Runc, command: Sequence[str], environment: Mapping[str, str]) 
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         _tmpfs("/dev", "mode=755"),
-        *(_tmpfs(path, "mode=1777") for path in ("/dev/shm", _TMP, "/data")),
+        *(_tmpfs(path, "mode=1777") for path in ("/dev/shm", _TMP)),
+        _tmpfs("/data", f"uid={USER}", f"gid={USER}"),
     ]
     kinds = ("pid", "mount", "ipc", "uts")
     return {
@@ -197,8 +198,8 @@ def _bundle(made: Runc, command: Sequence[str], environment: Mapping[str, str]) 
     }
 
 
-def _tmpfs(path: str, mode: str) -> dict[str, Any]:
-    return {"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", mode]}
+def _tmpfs(path: str, *options: str) -> dict[str, Any]:
+    return {"destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", *options]}
 
 
 def _name() -> str:
