@@ -7,6 +7,7 @@ import ipaddress
 import pytest
 
 from browserpool import metrics
+from browserpool.agent import meters
 from browserpool.agent.egress import dial, names, policy, proxy, socks
 from browserpool.model import errors
 from support import site, waiting
@@ -78,6 +79,7 @@ async def test_loopback_is_refused_in_every_form_and_nothing_arrives(host):
     server = await asyncio.start_server(canary, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, proxy.guard(policy.read()) as guard:
+        meters.load()
         before = metrics.EGRESS.labels("blocked")._value.get()
         code, note = await refused(guard, host, port)
         assert code == socks.Reply.NOT_ALLOWED

@@ -30,6 +30,7 @@ aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is 
 ``bridge``     a client's CDP WebSocket to Chromium's
 ``screening``  CDP messages that a client may not send (pure)
 ``heartbeats`` the router's client: Hello, Heartbeat
+``meters``     counts, also before there are metrics
 ``actions``    the quick actions
 ``page``       a page's life, once
 ``egress``     the proxy that Chromium is pointed at

@@ -6,7 +6,6 @@ import logging
 
 import uvloop
 
-from browserpool import metrics
 from browserpool.agent import (
     chromium,
     custody,
@@ -14,6 +13,7 @@ from browserpool.agent import (
     heartbeats,
     homes,
     launch,
+    meters,
     processes,
     settings,
     supervisor,
@@ -131,7 +131,7 @@ class Agent:
 
 
 def _count_restart(why: supervisor.Why) -> None:
-    metrics.CHROMIUM_RESTARTS.labels(str(why)).inc()
+    meters.note(lambda metrics: metrics.CHROMIUM_RESTARTS.labels(str(why)).inc())
 
 
 def main(wanted: settings.AgentSettings, *, ahead: launch.Ahead) -> int:

@@ -4,8 +4,7 @@ import asyncio
 import logging
 import re
 
-from browserpool import metrics
-from browserpool.agent import browser, driver, launch, processes, session
+from browserpool.agent import browser, driver, launch, meters, processes, session
 from browserpool.agent.egress import proxy
 from browserpool.lib import clock, tasks
 from browserpool.model import errors
@@ -121,7 +120,8 @@ class Starter:
         except BaseException:
             await tasks.finish(_end(launched, output), deadline=2 * _END_DEADLINE)
             raise
-        metrics.CHROMIUM_START_SECONDS.observe(clock.monotonic() - began)
+        seconds = clock.monotonic() - began
+        meters.note(lambda metrics: metrics.CHROMIUM_START_SECONDS.observe(seconds))
         started = Chromium(
             launched=launched,
             output=output,

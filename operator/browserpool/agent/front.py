@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-from browserpool.agent import custody, settings, tokens
+from browserpool.agent import custody, meters, settings, tokens
 from browserpool.agent.egress import proxy
 from browserpool.lib import listening
 
@@ -66,6 +66,7 @@ async def serving(parts: Parts, *, sockets: Sockets, grace: float) -> AsyncItera
     """Import the servers and serve while the block runs; running requests get ``grace`` seconds at its end."""
     with _others_first():
         servers = await asyncio.to_thread(_import_servers)
+    meters.load()
     async with servers.running(parts, sockets=sockets, grace=grace):
         yield
 

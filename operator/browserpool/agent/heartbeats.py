@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import orjson
 
-from browserpool import metrics
+from browserpool.agent import meters
 from browserpool.lib import chance, http1, tasks
 from browserpool.model import agentapi
 from browserpool.model.heartbeats import Heartbeat, Hello, Reply, Welcome
@@ -150,10 +150,10 @@ class Heart:
         try:
             reply = await self._router.heartbeat(heartbeat)
         except Failed as error:
-            metrics.HEARTBEATS_SENT.labels("refused" if error.status else "failed").inc()
+            _count("refused" if error.status else "failed")
             log.warning("a heartbeat was not taken: %s", error)
             return False
-        metrics.HEARTBEATS_SENT.labels("ok").inc()
+        _count("ok")
         if not reply.known:
             raise Forgotten(f"The store no longer knows browser {self._browser_id} as this agent.")
         self._told = urgent
@@ -174,3 +174,7 @@ class Heart:
                         return
         except TimeoutError:
             return
+
+
+def _count(outcome: str) -> None:
+    meters.note(lambda metrics: metrics.HEARTBEATS_SENT.labels(outcome).inc())

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final, Protocol
 
-from browserpool import metrics
+from browserpool.agent import meters
 from browserpool.agent.egress import relay, socks
 from browserpool.lib import clock
 
@@ -60,7 +60,7 @@ class Client(relay.Side):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if not self._host.admit(self):
-            metrics.EGRESS.labels("too many").inc()
+            count("too many")
             self.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +70,7 @@ class Client(relay.Side):
         try:
             self._shake_hands()
         except socks.Malformed as error:
-            metrics.EGRESS.labels("malformed").inc()
+            count("malformed")
             self.send(error.answer)
             self.close()
         if len(self._early) > _MOST_EARLY:
@@ -92,3 +92,8 @@ class Client(relay.Side):
             self._asked = True
             del self._early[: request.size]
             self._host.serve(self, request)
+
+
+def count(verdict: str) -> None:
+    """Count a connection that was asked for."""
+    meters.note(lambda metrics: metrics.EGRESS.labels(verdict).inc())

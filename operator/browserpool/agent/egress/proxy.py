@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from browserpool import metrics
 from browserpool.agent.egress import client, dial, names, notes, policy, refusals, relay, socks
 from browserpool.lib import clock, listening, tasks
 
@@ -88,11 +87,11 @@ class Guard:
         try:
             upstream = await self._connect(host, port)
         except refusals.Refused as refused:
-            metrics.EGRESS.labels(refused.verdict).inc()
+            client.count(refused.verdict)
             self.notes.refused(host, port, message=refused.message, code=refused.code)
             asker.refuse(refused.reply)
         else:
-            metrics.EGRESS.labels("allowed").inc()
+            client.count("allowed")
             self.notes.reached(host, port)
             asker.start(upstream)
 
