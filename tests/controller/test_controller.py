@@ -582,3 +582,17 @@ async def test_a_store_that_is_away_is_told_of_and_nothing_is_done_meanwhile(clu
             assert cluster.server.count("create", kube.PODS) == 3
         await until(lambda: cluster.server.count("create", kube.PODS) == 4, deadline=20)
         await until(lambda: cluster.condition("DatabaseFresh").get("reason") != "Unreachable", deadline=20)
+
+
+async def test_who_leads_no_more_begins_no_round_even_if_nobody_cancels_him(cluster):
+    cluster.server.put(kube.POOLS, pool(replicas=1))
+    async with cluster.controller() as replica:
+        await settled(cluster, 1)
+        leading, round_ = replica.election, replica.round
+        leading.leading = False
+        await until(lambda: replica.round is None)
+        rounds = round_.rounds
+        cluster.server.change(kube.POOLS, "shop", {"spec": {"replicas": 2}})
+        await until(lambda: replica.round is not None, deadline=20)
+        assert round_.rounds == rounds
+        await until(lambda: len(cluster.pods()) == 2)

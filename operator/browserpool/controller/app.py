@@ -154,16 +154,19 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
     )
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(standing.mirror.run(), name="nodes")
-            group.create_task(running_pods.mirror.run(), name="pods")
-            group.create_task(
-                handlers.watch(configuration, namespace=config.namespace, pools=_into(pools)), name="kopf"
-            )
+            kopf_ = handlers.watch(configuration, namespace=config.namespace, pools=_into(pools))
+            beside = [
+                group.create_task(standing.mirror.run(), name="nodes"),
+                group.create_task(running_pods.mirror.run(), name="pods"),
+                group.create_task(kopf_, name="kopf"),
+            ]
             await standing.mirror.synced.wait()
             await running_pods.mirror.synced.wait()
-            group.create_task(_keep_sessions(replica, db), name="sessions")
-            replica.round = reconciler.Reconciler(world, wake)
+            beside.append(group.create_task(_keep_sessions(replica, db), name="sessions"))
+            replica.round = reconciler.Reconciler(world, wake, leads=lambda: replica.election.leading)
             await replica.round.run()
+            for task in beside:
+                task.cancel()
     finally:
         replica.round = None
 

@@ -80,7 +80,6 @@ class Election:
             try:
                 await self._work_while_held(work, renewed)
             finally:
-                self.leading = False
                 metrics.LEADING.set(0)
                 log.info("this replica leads no more", extra={"lease": self._rules.name})
                 # In the finally: whatever ended the work, it has ended, and the next may begin at once.
@@ -100,6 +99,7 @@ class Election:
             try:
                 await self._renewing(renewed, until=working)
             finally:
+                self.leading = False
                 working.cancel()
 
     async def _renewing(self, renewed: float, *, until: "asyncio.Task[None]") -> None:

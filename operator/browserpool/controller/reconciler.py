@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from browserpool import metrics
 from browserpool.controller import apply, chronicle, leftovers, mirror, nodes, observe, pods, records, statuses, wanted
@@ -64,11 +64,19 @@ class World:
 
 
 class Reconciler:
-    """``wake`` is set by whoever sees that something has changed."""
+    """``wake`` is set by whoever sees that something has changed; ``leads`` is asked before each round."""
 
-    def __init__(self, world: World, wake: asyncio.Event, *, now: clock.Monotonic = clock.monotonic) -> None:
+    def __init__(
+        self,
+        world: World,
+        wake: asyncio.Event,
+        *,
+        leads: Callable[[], bool],
+        now: clock.Monotonic = clock.monotonic,
+    ) -> None:
         self._world = world
         self._wake = wake
+        self._leads = leads
         self._now = now
         self._observer = observe.Observer(now=now)
         self._records = records.Records(world.db, now=now)
@@ -81,9 +89,9 @@ class Reconciler:
         """When the last round ended, however it did."""
 
     async def run(self) -> None:
-        """Rounds until cancelled."""
+        """Rounds until cancelled, which ends one in its middle."""
         delays = tasks.backoff(first=0.5, most=10.0)
-        while True:
+        while self._leads():
             self._wake.clear()
             started = self._now()
             outcome = await self._told_round()
@@ -100,7 +108,9 @@ class Reconciler:
 
     async def _woken(self, *, within: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), within)
+            # Not wait_for: until Python 3.12 it may swallow a cancellation, and whoever leads no more would work on.
+            async with asyncio.timeout(within):
+                await self._wake.wait()
 
     async def _told_round(self) -> str:
         """One round; answers how it ended."""

@@ -94,7 +94,9 @@ class Sessions:
             delays = tasks.backoff(first=0.5, most=10.0)
             await asyncio.sleep(_SOON)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(self._world.resync, self._empty.due()))
+                # Not wait_for: until Python 3.12 it may swallow a cancellation, and whoever leads no more would work on.
+                async with asyncio.timeout(min(self._world.resync, self._empty.due())):
+                    await self._wake.wait()
 
     async def once(self) -> None:
         """One round over all objects; nothing is decided by what is known of them while the API server is away.
