@@ -106,6 +106,14 @@ def test_every_object_fits_its_schema(values, upgrade):
     assert complaints == []
 
 
+def test_every_object_fits_the_oldest_release_that_the_chart_takes():
+    chart = yaml.safe_load((charts.CHART / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={charts.OLDEST}.0-0"
+    documents = charts.rendered({**EVERYTHING, "kubeVersion": f"{charts.OLDEST}.0"})
+    ours = [one for one in documents if group(one) not in FOREIGN]
+    assert [line for one in ours for line in charts.complaints(one, kubernetes=charts.OLDEST)] == []
+
+
 def test_the_schemas_find_a_misspelt_field(full):
     wrong = copy.deepcopy(charts.one(full, "Service", "browserpool-router"))
     wrong["spec"]["trafficDistributions"] = "PreferSameNode"

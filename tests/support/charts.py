@@ -15,8 +15,8 @@ import yaml
 
 CHART = pathlib.Path(__file__).parents[2] / "charts" / "browserpool"
 NAMESPACE = "browsers"
-KUBERNETES = "1.37"
-"""The release whose schemas manifests are held to."""
+OLDEST, NEWEST = "1.30", "1.37"
+"""The releases of Kubernetes whose schemas manifests are held to: the chart's own bound, and the newest that there are schemas of."""
 
 
 def rendered(values=None, *, upgrade=False):
@@ -67,38 +67,37 @@ def pod_templates(documents):
 
 
 # ---------------------------------------------------------------- Kubernetes' schemas
-@functools.cache
-def _schemas():
+def _schemas(kubernetes):
     root = importlib.resources.files("kubernetes_validate") / "kubernetes-json-schema"
-    return root / f"v{KUBERNETES}.0-local-strict"
+    return root / f"v{kubernetes}.0-local-strict"
 
 
 @functools.cache
-def _registry():
-    definitions = json.loads((_schemas() / "_definitions.json").read_text())
+def _registry(kubernetes):
+    definitions = json.loads((_schemas(kubernetes) / "_definitions.json").read_text())
     resource = referencing.Resource.from_contents(definitions)
     # Crawled once; else each reference would crawl all of it.
     return referencing.Registry().with_resource("_definitions.json", resource).crawl()
 
 
 @functools.cache
-def _validator(kind, api_version):
+def _validator(kind, api_version, kubernetes):
     group, _, version = api_version.rpartition("/")
     suffix = f"{group.partition('.')[0]}-{version}" if group else version
-    schema = json.loads((_schemas() / f"{kind.lower()}-{suffix}.json").read_text())
-    return jsonschema.Draft202012Validator(schema, registry=_registry())
+    schema = json.loads((_schemas(kubernetes) / f"{kind.lower()}-{suffix}.json").read_text())
+    return jsonschema.Draft202012Validator(schema, registry=_registry(kubernetes))
 
 
-def complaints(document):
-    """What Kubernetes' schema (no field but the known) has against it, as sentences."""
-    return _complaints(json.dumps(document, sort_keys=True))
+def complaints(document, *, kubernetes=NEWEST):
+    """What the schema of that release of Kubernetes (no field but the known) has against it, as sentences."""
+    return _complaints(json.dumps(document, sort_keys=True), kubernetes)
 
 
 @functools.cache
-def _complaints(text):
+def _complaints(text, kubernetes):
     # By its text, since most objects are the same in most sets of values.
     document = json.loads(text)
-    validator = _validator(document["kind"], document["apiVersion"])
+    validator = _validator(document["kind"], document["apiVersion"], kubernetes)
     name = f"{document['kind']}/{document['metadata']['name']}"
     return [f"{name} {error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
