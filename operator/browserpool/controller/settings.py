@@ -32,9 +32,9 @@ class ControllerSettings(pydantic.BaseModel):
     )
 
     lease_name: str = "browserpool-controller"
-    lease_duration: float = Field(default=15.0, gt=0, description="after which another may take a Lease not renewed")
-    renew_deadline: float = Field(default=10.0, gt=0, description="after which a leader that cannot renew stops")
-    retry_period: float = Field(default=2.0, gt=0, description="between two attempts to take or renew the Lease")
+    lease_duration: float = Field(default=15.0, gt=0, description="seconds after which another may take a Lease that is not renewed")
+    renew_deadline: float = Field(default=10.0, gt=0, description="seconds after which a leader that cannot renew it stops")
+    retry_period: float = Field(default=2.0, gt=0, description="seconds between two attempts to take or renew the Lease")
 
     host: str = "0.0.0.0"  # noqa: S104 - a pod's own network namespace; settings of one machine say otherwise
     ops_port: int = Field(default=8084, ge=0, le=65535, description="probes and metrics, without a token")
@@ -49,9 +49,9 @@ class ControllerSettings(pydantic.BaseModel):
     )
     sidecar_router_url: str = Field(default="", description="the router that sidecars call; empty: as router_url")
 
-    resync: float = Field(default=2.0, gt=0, description="between two looks at the store when nothing happens")
+    resync: float = Field(default=2.0, gt=0, description="seconds between two looks at the store when nothing happens")
     concurrency: int = Field(default=16, ge=1, le=256, description="requests to the API server at the same time")
-    request_timeout: float = Field(default=10.0, gt=0, description="for one request to the API server")
+    request_timeout: float = Field(default=10.0, gt=0, description="seconds for one request to the API server")
     db_connections: int = Field(default=4, ge=1, le=100)
     log_format: logs.Format = "text"
     log_level: str = "INFO"
