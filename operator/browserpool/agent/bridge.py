@@ -52,12 +52,12 @@ async def connect(http: aiohttp.ClientSession, url: str) -> Upstream:
         raise errors.BrowserLost(f"Chromium does not accept a CDP connection: {error!r}") from error
 
 
-async def run(upstream: Upstream, downstream: Downstream) -> None:
-    """Carry frames both ways until one side closes; both are closed then, also when cancelled."""
+async def run(upstream: Upstream, downstream: Downstream, *, after: "asyncio.Future[None]") -> None:
+    """Carry frames both ways until one side closes; both are closed then, also when cancelled. The client is read ``after`` that."""
     async with tasks.Background(grace=0) as background:
         pumps = {
             background.spawn(_pump(upstream, downstream), name="cdp to the client"),
-            background.spawn(_screened_pump(downstream, upstream), name="cdp to chromium"),
+            background.spawn(_screened_pump(downstream, upstream, after), name="cdp to chromium"),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -86,8 +86,9 @@ async def _pump(source: Upstream, sink: Downstream) -> None:
             return
 
 
-async def _screened_pump(client: Downstream, chromium: Upstream) -> None:
+async def _screened_pump(client: Downstream, chromium: Upstream, after: "asyncio.Future[None]") -> None:
     """As ``_pump``, but what must not reach Chromium is answered here."""
+    await asyncio.wait({after})
     while True:
         message = await client.receive()
         if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):

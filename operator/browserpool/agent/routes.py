@@ -12,7 +12,7 @@ from aiohttp import web
 
 from browserpool import metrics
 from browserpool.agent import actions, bridge, chromium, custody, screening, tokens
-from browserpool.lib import clock
+from browserpool.lib import clock, tasks
 from browserpool.lib import web as server
 from browserpool.model import agentapi, errors
 from browserpool.model.claims import SessionKind
@@ -84,11 +84,12 @@ class Routes:
         token = self._token(request, SessionKind.CDP, query=request.query.get("token"))
         downstream = bridge.accept()
         try:
-            async with self._custody.use(token, profile=True) as child:
-                # Nothing of the client's is read before both are done, so it cannot see the spare go.
-                _, upstream = await asyncio.gather(child.browser.drop_spare(), bridge.connect(self._http, url(child)))
+            async with self._custody.use(token, profile=True) as child, tasks.Background(grace=0) as background:
+                dropped = background.spawn(child.browser.drop_spare(), name="drop the spare")
+                upstream = await bridge.connect(self._http, url(child))
+                # The client opens its side meanwhile, but is not read before the spare is gone, and so cannot see it go.
                 await downstream.prepare(request)
-                await bridge.run(upstream, downstream)
+                await bridge.run(upstream, downstream, after=dropped)
         except errors.BrowserpoolError as error:
             if not downstream.prepared:
                 raise
