@@ -229,7 +229,11 @@ async def test_a_pod_that_is_there_already_is_not_made_twice(cluster):
     cluster.server.fault = make_it_first
     async with cluster.controller():
         await until(lambda: len(cluster.pods()) == 2)
-        await until(lambda: cluster.status().get("replicas") == 2)
+
+        async def both_are_known():
+            return await cluster.states() == {"shop-eu-0": "starting", "shop-eu-1": "starting"}
+
+        await until(both_are_known)
     assert cluster.server.count("delete", kube.PODS) == 0
 
 
@@ -264,7 +268,7 @@ async def test_a_pod_that_ends_because_it_is_deleted_has_not_died(cluster):
         await until(lambda: deleted(cluster) == {"shop-eu-1"}, deadline=20)
         cluster.server.change(kube.PODS, "shop-eu-1", {"status": {"phase": "Failed"}})
         cluster.server.finish(kube.PODS, "shop-eu-1")
-        await until(lambda: cluster.status().get("replicas") == 1)
+        await until(lambda: cluster.status().get("replicas") == 1, deadline=20)
         cluster.server.change(kube.POOLS, "shop", {"spec": {"replicas": 2}})
         await until(lambda: len(cluster.pods()) == 2)
         assert cluster.pods() == ["shop-eu-0", "shop-eu-1"]
@@ -421,15 +425,21 @@ async def test_no_pod_is_deleted_whose_row_came_to_life_after_the_look(cluster, 
     cluster.server.put(kube.POOLS, pool(replicas=1))
     async with cluster.controller():
         await settled(cluster, 1)
-        listed = browsers.listing
+        listed, asked = browsers.listing, browsers.claimable
+        answers = []
 
         async def as_if_gone(db, **more):
             return [controllers.with_state(row, BrowserState.GONE) for row in await listed(db, **more)]
 
-        rounds = len(cluster.server.served)
+        async def noted(db, names):
+            answers.append(await asked(db, names))
+            return answers[-1]
+
+        monkeypatch.setattr(browsers, "claimable", noted)
         monkeypatch.setattr(browsers, "listing", as_if_gone)
-        await until(lambda: cluster.status().get("readyReplicas") == 0 or len(cluster.server.served) > rounds + 40)
+        await until(lambda: len(answers) >= 3)
         monkeypatch.setattr(browsers, "listing", listed)
+        assert answers[0] == {"shop-eu-0"}
         assert cluster.pods() == ["shop-eu-0"]
         assert cluster.server.count("delete", kube.PODS) == 0
 
