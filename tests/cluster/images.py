@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import pathlib
 import platform
 import tarfile
@@ -27,42 +26,16 @@ def program(name: str, *, tag: str, tools: pathlib.Path) -> pathlib.Path:
 
 
 def debian() -> pathlib.Path:
-    """A minimal Debian under the name that Dockerfiles give it, made by debootstrap; kept in the cache."""
+    """A minimal Debian under the name that Dockerfiles give it, made as the images' own base is; kept in the cache."""
     archive = binaries.cache() / "debian-bookworm-slim.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
         shell.say("making a Debian image by debootstrap, once")
         with tempfile.TemporaryDirectory(prefix="browserpool-debian-") as folder:
-            _debootstrap(pathlib.Path(folder))
             layer = pathlib.Path(folder) / "layer.tar"
+            shell.run(binaries.ROOT / "images" / "base.sh", layer, timeout=600)
             _archive(archive, tag=DEBIAN, layer=layer.read_bytes(), config={"Cmd": ["bash"]})
     return archive
-
-
-def _debootstrap(folder: pathlib.Path) -> None:
-    root, layer = folder / "root", folder / "layer.tar"
-    mirror = [os.environ["BROWSERPOOL_DEBIAN_MIRROR"]] if "BROWSERPOOL_DEBIAN_MIRROR" in os.environ else []
-    shell.run("debootstrap", "--variant=minbase", "bookworm", root, *mirror, timeout=600)
-    left_out = [
-        "./var/cache/apt/archives/*.deb",
-        "./var/lib/apt/lists/*",
-        "./usr/share/doc/*",
-        "./usr/share/man/*",
-        "./dev/*",
-        "./proc/*",
-        "./sys/*",
-    ]
-    shell.run(
-        "tar",
-        "-C",
-        root,
-        "--numeric-owner",
-        *(f"--exclude={path}" for path in left_out),
-        "-cf",
-        layer,
-        ".",
-        timeout=120,
-    )
 
 
 def _layer(executable: pathlib.Path) -> bytes:
