@@ -172,7 +172,8 @@ def deleted(cluster):
     return {name for verb, kind, name in cluster.server.served if (verb, kind) == ("delete", "pods")}
 
 
-async def test_browsers_of_a_lost_node_are_replaced_and_nobody_waits_for_its_kubelet(cluster):
+async def test_browsers_of_a_lost_node_are_replaced_and_nobody_waits_for_its_kubelet(cluster, monkeypatch):
+    monkeypatch.setattr("browserpool.controller.nodes.UNREACHABLE_GRACE", 0.0)
     cluster.server.lingers = True
     cluster.server.put(kube.NODES, node("n2"))
     cluster.server.put(kube.POOLS, pool(replicas=1))

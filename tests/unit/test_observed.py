@@ -143,7 +143,19 @@ class Watched:
     ],
 )
 def test_what_becomes_of_a_node(found, expected):
-    assert Watched(found, node("n2")).state() is expected
+    watched = Watched(found, node("n2"))
+    watched.now += nodes.UNREACHABLE_GRACE
+    assert watched.state() is expected
+
+
+def test_after_an_outage_of_the_control_plane_nodes_are_heard_again_one_by_one():
+    watched = Watched(node(ready="Unknown"), node("n2", ready="Unknown"))
+    watched.put(node("n2"))
+    watched.now = nodes.UNREACHABLE_GRACE - 1
+    assert watched.state() is seen.Node.STAYS
+    watched.put(node())
+    watched.now += 2
+    assert watched.state() is seen.Node.STAYS
 
 
 def test_a_node_that_is_gone_is_lost_after_a_moment_and_a_pod_without_one_is_not():
@@ -170,6 +182,7 @@ def test_a_kubelet_that_restarts_is_waited_for():
 
 def test_when_no_node_is_heard_it_is_the_control_plane_that_is_deaf():
     watched = Watched(node(ready="Unknown"), node("n2", ready="Unknown"))
+    watched.now += nodes.UNREACHABLE_GRACE
     assert watched.state() is seen.Node.STAYS
 
 

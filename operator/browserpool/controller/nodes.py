@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 UNREADY_GRACE = 30.0
 """Seconds that a node may say it is not ready before it counts as lost: a kubelet that restarts says so for some."""
-
+UNREACHABLE_GRACE = 15.0
+"""Seconds that the control plane may not have heard of a node. It has waited itself, but after an outage of its own it takes every node for
+silent until that node's next word, and these come one by one: kubelets renew their leases every 10 s."""
 
 MISSING_GRACE = 10.0
 """Seconds that a pod's node may be unknown before it counts as lost: of a node that has just joined, the pod may be heard of first."""
@@ -29,16 +31,21 @@ class Nodes:
         self._on_change = on_change
         self._now = now
         self._unready_since: dict[str, float] = {}
+        self._unreachable_since: dict[str, float] = {}
         self._missing_since: dict[str, float] = {}
         self.mirror = mirror.Mirror(client, kube.NODES, seen=podstate.node, on_change=self._changed)
 
     def _changed(self, name: str, before: podstate.Node | None, after: podstate.Node | None) -> None:  # noqa: ARG002 - mirror's
         if after is not None:
             self._missing_since.pop(name, None)
-        if after is None or not after.unready:
-            self._unready_since.pop(name, None)
-        else:
-            self._unready_since.setdefault(name, self._now())
+        for since, is_so in (
+            (self._unready_since, after is not None and after.unready),
+            (self._unreachable_since, after is not None and after.unreachable),
+        ):
+            if is_so:
+                since.setdefault(name, self._now())
+            else:
+                since.pop(name, None)
         self._on_change()
 
     def state(self, name: NodeName | None) -> seen.Node:
@@ -67,9 +74,10 @@ class Nodes:
         ]
 
     def _is_lost(self, node: podstate.Node) -> bool:
-        if node.unreachable:
-            return True
-        return node.unready and self._now() - self._unready_since.get(node.name, self._now()) >= UNREADY_GRACE
+        now = self._now()
+        unready = now - self._unready_since.get(node.name, now)
+        unreachable = now - self._unreachable_since.get(node.name, now)
+        return (node.unready and unready >= UNREADY_GRACE) or (node.unreachable and unreachable >= UNREACHABLE_GRACE)
 
     def _all_are_lost(self) -> bool:
         """Then it is the control plane that hears nobody, and to replace every browser would mend nothing."""
