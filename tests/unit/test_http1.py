@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import pathlib
+import ssl
 
 import pytest
 from aiohttp import web
@@ -9,6 +11,7 @@ from aiohttp import web
 from browserpool.lib import http1
 from browserpool.lib import web as lib_web
 
+CERTIFICATE = pathlib.Path(__file__).parents[1] / "support" / "self_signed.pem"
 FIVE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfives"
 
 
@@ -134,3 +137,19 @@ async def test_an_answer_that_does_not_come_or_breaks_off():
     async with saying(FIVE[:-1]) as (url, _):
         with client(url) as http, pytest.raises(ConnectionResetError):
             await http.post("/", b"", deadline=5)
+
+
+async def test_a_server_whose_certificate_nobody_vouches_for_is_not_spoken_to():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    requests = []
+
+    async def serve(reader, writer):
+        requests.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        with client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as http, pytest.raises(ssl.SSLError):
+            await http.post("/", b"secret", deadline=5)
+    assert requests == []

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import socket
 from typing import Annotated
 
 import aiohttp
@@ -200,3 +201,24 @@ async def test_a_handler_is_cancelled_when_its_client_goes_away():
 def test_addresses_of_both_families():
     assert str(listening.Address(host="127.0.0.1", port=1)) == "127.0.0.1:1"
     assert str(listening.Address(host="::1", port=1)) == "[::1]:1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "", "localhost"])
+def test_it_listens_on_every_address_of_a_host_at_one_port(host):
+    with listening.opened(host, 0) as sockets:
+        port = listening.address(sockets).port
+        assert {one.getsockname()[1] for one in sockets} == {port}
+        # Nobody serves yet, and the connection stands all the same.
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_port_that_is_taken_is_not_shared():
+    with (
+        listening.opened("127.0.0.1", 0) as sockets,
+        pytest.raises(OSError, match="in use"),
+        listening.opened("127.0.0.1", listening.address(sockets).port),
+    ):
+        pass
