@@ -91,8 +91,8 @@ class Audit:
     Somebody else's cluster shows nobody its log: then there is nothing to read, and ``requests`` answers None.
     """
 
-    def __init__(self, cluster: access.Cluster, *, namespace: str) -> None:
-        self._user = f"system:serviceaccount:{namespace}:{ACCOUNT}"
+    def __init__(self, cluster: access.Cluster, *, namespace: str, account: str = ACCOUNT) -> None:
+        self._user = f"system:serviceaccount:{namespace}:{account}"
         self._path = cluster.kubeconfig.parent.parent / "audit.log"
         self._begin = self._path.stat().st_size if self._path.exists() else 0
 
