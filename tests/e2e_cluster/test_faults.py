@@ -79,7 +79,8 @@ with open("/tmp/asked", "w") as file:
         try:
             status = urllib.request.urlopen(request, timeout=30).status
         except urllib.error.HTTPError as error:
-            status = error.code
+            # A refusal is told with what it says, for whoever reads why the test failed.
+            status = error.code if error.code == 503 else [error.code, error.read().decode()[:300]]
         except Exception as error:
             status = repr(error)
         print(json.dumps([round(time.time(), 1), status]), file=file, flush=True)
@@ -117,7 +118,7 @@ def test_quick_actions_go_on_while_the_api_server_is_away(release, client, pool,
     release.cluster.host.start_apiserver()
     shell.until(release.cluster.nodes, what="the API server again", deadline=60, every=1)
     answers = all_asked(release, client)
-    assert set(answers) == {200}, answers
+    assert [one for one in answers if one != 200] == []
     assert len(answers) > 30
     assert lives(release, client, session)
     # And the controller goes on where it was.
@@ -160,7 +161,7 @@ def test_the_database_restarts(release, client, pool, session):
     shell.until(restarted, what="the database restarted", deadline=90, every=1)
     shell.until(lambda: release.act(client, pool).status == 200, what="an action", deadline=60, every=1)
     answers = all_asked(release, client)
-    assert set(answers) <= {200, 503}, answers
+    assert [one for one in answers if one not in (200, 503)] == []
     assert answers[-1] == 200
     assert lives(release, client, session)
     release.wait_ready(pool)
@@ -173,12 +174,15 @@ def test_a_node_that_falls_silent(release, client, pool):
     assert [one["node"] for one in listed(release, client, pool) if one["session_id"] == session] == [lost]
     release.cluster.host.stop_kubelet(lost)
     try:
+        release.cluster.wait(f"node/{lost}", "condition=Ready=Unknown", timeout=90)
 
         def replaced():
-            ready = [one for one in listed(release, client, pool) if one["state"] == "ready" and one["region"] == "eu"]
-            return len([one for one in ready if one["node"] == "eu-a1"]) >= 2
+            ready = [
+                one["node"] for one in listed(release, client, pool) if (one["state"], one["region"]) == ("ready", "eu")
+            ]
+            return len(ready) >= 2 and set(ready) == {"eu-a1"}
 
-        shell.until(replaced, what="two ready browsers of eu on the node that is left", deadline=180, every=2)
+        shell.until(replaced, what="two ready browsers of eu, all on the node that is left", deadline=180, every=2)
         assert lives(release, client, session)
         answer = release.act(client, pool, query="&region=eu")
         assert (answer.status, answer.headers["X-Browserpool-Node"]) == (200, "eu-a1")

@@ -225,6 +225,8 @@ def build(cluster: access.Cluster) -> None:
 def installed(cluster: access.Cluster, *, values: dict[str, Any] | None = None) -> Iterator[Release]:
     """The chart's release ``browserpool``, its namespaces held to the restricted level of pod security; gone afterwards."""
     build(cluster)
+    # What an interrupted run left may still be going away; into that nothing can be made.
+    shell.until(lambda: not _ending(cluster), what="earlier namespaces gone", deadline=180, every=1)
     cluster.apply(_namespace(NAMESPACE), _namespace(CLIENTS, injection="enabled"))
     given = ROOT / ".browserpool" / "e2e-values.json"
     given.write_text(json.dumps(VALUES | (values or {})))
@@ -242,6 +244,15 @@ def installed(cluster: access.Cluster, *, values: dict[str, Any] | None = None) 
         cluster.helm("uninstall", "browserpool", "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
         for name in (NAMESPACE, CLIENTS):
             cluster.delete("namespace", name, timeout=180)
+
+
+def _ending(cluster: access.Cluster) -> list[str]:
+    found = cluster.listing("namespaces", namespace="")
+    return [
+        one["metadata"]["name"]
+        for one in found
+        if one["metadata"]["name"] in (NAMESPACE, CLIENTS) and one["status"]["phase"] == "Terminating"
+    ]
 
 
 def _namespace(name: str, *, injection: str = "") -> access.Object:

@@ -32,9 +32,15 @@ class ControllerSettings(pydantic.BaseModel):
     )
 
     lease_name: str = "browserpool-controller"
-    lease_duration: float = Field(default=15.0, gt=0, description="seconds after which another may take a Lease that is not renewed")
-    renew_deadline: float = Field(default=10.0, gt=0, description="seconds after which a leader that cannot renew it stops")
-    retry_period: float = Field(default=2.0, gt=0, description="seconds between two attempts to take or renew the Lease")
+    lease_duration: float = Field(
+        default=15.0, gt=0, description="seconds after which another may take a Lease that is not renewed"
+    )
+    renew_deadline: float = Field(
+        default=10.0, gt=0, description="seconds after which a leader that cannot renew it stops"
+    )
+    retry_period: float = Field(
+        default=2.0, gt=0, description="seconds between two attempts to take or renew the Lease"
+    )
 
     host: str = "0.0.0.0"  # noqa: S104 - a pod's own network namespace; settings of one machine say otherwise
     ops_port: int = Field(default=8084, ge=0, le=65535, description="probes and metrics, without a token")
