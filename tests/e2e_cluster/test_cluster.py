@@ -76,7 +76,8 @@ def test_three_nodes_are_ready_in_two_regions(kubernetes: access.Cluster) -> Non
 
 
 def test_helm_speaks_to_it(kubernetes: access.Cluster) -> None:
-    assert kubernetes.helm("list", "--all-namespaces", "--short").strip() == ""
+    known = kubernetes.helm("list", "--all-namespaces", "--short").split()
+    assert set(known) <= {"browserpool"}, "nobody but the fixture installs anything for the whole run"
 
 
 def test_names_logs_and_the_nearest_endpoint(
