@@ -379,6 +379,15 @@ def test_who_may_enter_where():
     assert "ingress" not in charts.one(documents, "NetworkPolicy", "browserpool-migrate")["spec"]
 
 
+@pytest.mark.parametrize(("name", "port"), [("browserpool-router", 8080), ("browserpool-browser", 8082)])
+def test_no_pod_gets_in_by_a_label_that_it_gives_itself(full, name, port):
+    rules = charts.one(full, "NetworkPolicy", name)["spec"]["ingress"]
+    (rule,) = [one for one in rules if port in {entry["port"] for entry in one["ports"]}]
+    (hook,) = charts.one(full, "MutatingWebhookConfiguration", "browsers-browserpool")["webhooks"]
+    foreign = [peer for peer in rule["from"] if "namespaceSelector" in peer and "podSelector" in peer]
+    assert foreign == [{"namespaceSelector": hook["namespaceSelector"], "podSelector": hook["objectSelector"]}]
+
+
 def test_named_clients_shut_the_router_to_others_but_not_to_browsers(full):
     rule = charts.one(full, "NetworkPolicy", "browserpool-router")["spec"]["ingress"][0]
     assert {"namespaceSelector": {"matchLabels": {"team": "web"}}} in rule["from"]
