@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import pathlib
+import socket
 import ssl
+import struct
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from browserpool.lib import http1
@@ -91,6 +94,44 @@ async def test_a_kept_connection_that_broke_is_replaced():
             assert await http.post("/", b"1", deadline=5) == (200, b"fives")
             assert await http.post("/", b"2", deadline=5) == (200, b"fives")
     assert len(requests) == 2
+
+
+async def _after_a_reset():
+    connections = 0
+
+    async def serve(reader, writer):
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"{}")
+        writer.write(FIVE)
+        await writer.drain()
+        if connections == 1:
+            # Closed with a reset, as the kernel does for a process that was killed.
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.close()
+            closed.set()
+            return
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    closed, ended = asyncio.Event(), asyncio.Event()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        with client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as http:
+            assert await http.post("/", b"{}", deadline=5) == (200, b"fives")
+            await closed.wait()
+            await asyncio.sleep(0.05)  # the reset arrives while nobody reads
+            assert await http.post("/", b"{}", deadline=5) == (200, b"fives")
+        await ended.wait()
+    return connections
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_kept_connection_that_was_reset_is_replaced_on_either_loop(run):
+    assert run(_after_a_reset()) == 2
 
 
 async def test_a_server_that_closes_without_a_word_is_not_asked_for_ever():

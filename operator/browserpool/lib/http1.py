@@ -60,6 +60,9 @@ class Client:
         reader, writer = self._kept
         whole = False
         try:
+            if writer.is_closing():
+                # To write would be a ConnectionResetError on asyncio's own loop, and a RuntimeError on uvloop.
+                raise ConnectionResetError("the server closed the connection")
             writer.write(request)
             await writer.drain()
             status, headers = await _head(reader)
