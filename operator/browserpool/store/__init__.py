@@ -6,18 +6,19 @@ the database cannot do at the moment is ``errors.Unavailable``, what it cannot h
 
 Time is the database's: no function here compares a process's clock with a row.
 
-============== ==========================================================================================
-``connect``    the pool of connections; deadlines, one retry on a broken connection, errors mapped
-``queries``    loads ``sql/*.sql``
-``migrate``    brings a database to the schema that this code needs
-``browsers``   register, locate, hello, drain, withdraw, forget, sweep, claimable, listing
-``leases``     claim, renew, release, expire
-``sessions``   live and past sessions, to be read
-``heartbeats`` the batch writer
-``regions``    regions, and how far behind their heartbeats are
-``nodes``      the cluster's nodes, their regions and zones
-``pools``      pools as the routers are to see them
-``tokens``     clients' bearer tokens, hashed
-``sql``        ``schema.sql`` is the present truth, ``migrations/`` the way to it, the rest the statements by topic
-============== ==========================================================================================
+================ ========================================================================================
+``connect``      the pool of connections; deadlines, one retry on a broken connection, errors mapped
+``queries``      loads ``sql/*.sql``
+``migrate``      brings a database to the schema that this code needs
+``browsers``     register, locate, hello, drain, withdraw, forget, sweep, claimable, listing
+``leases``       claim, renew, release, expire
+``sessions``     live and past sessions, to be read
+``heartbeats``   the batch writer
+``regions``      regions, and how far behind their heartbeats are
+``nodes``        the cluster's nodes, their regions and zones
+``pools``        pools as the routers are to see them
+``installation`` whose database this is
+``tokens``       clients' bearer tokens, hashed
+``sql``          ``schema.sql`` is the present truth, ``migrations/`` the way to it, the rest the statements by topic
+================ ========================================================================================
 """

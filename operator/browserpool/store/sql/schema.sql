@@ -139,6 +139,15 @@ create table nodes (
     zone text collate "C" not null
 );
 
+-- Written by: controllers. Whose database this is: two installations on one would each end what the other runs, as it has no pool here.
+create table installation (
+    here boolean primary key default true check (here),  -- one row, no more
+    name text collate "C" not null,
+    since timestamptz not null default now(),
+    renewed_at timestamptz not null default now(),
+    silent_since timestamptz                -- since when another, who wants it, has heard nothing of it; null: it is heard
+);
+
 -- Written by: controller or `up`. Clients' bearer tokens, as SHA-256 only.
 create table tokens (
     token text collate "C" primary key,
