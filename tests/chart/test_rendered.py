@@ -46,7 +46,11 @@ EVERYTHING = {
     "networkPolicy": {
         "clients": [{"namespaceSelector": {"matchLabels": {"team": "web"}}}],
         "apiServer": {"cidrs": ["10.0.0.1/32"]},
-        "browsers": {"allowCIDRs": ["10.1.0.0/16", "fd00::/64"], "denyCIDRs": ["8.8.8.8/32", "2a00::/32"]},
+        "browsers": {
+            "clients": [{"namespaceSelector": {"matchLabels": {"team": "robots"}}}],
+            "allowCIDRs": ["10.1.0.0/16", "fd00::/64"],
+            "denyCIDRs": ["8.8.8.8/32", "2a00::/32"],
+        },
     },
     "monitoring": {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -386,6 +390,14 @@ def test_no_pod_gets_in_by_a_label_that_it_gives_itself(full, name, port):
     (hook,) = charts.one(full, "MutatingWebhookConfiguration", "browsers-browserpool")["webhooks"]
     foreign = [peer for peer in rule["from"] if "namespaceSelector" in peer and "podSelector" in peer]
     assert foreign == [{"namespaceSelector": hook["namespaceSelector"], "podSelector": hook["objectSelector"]}]
+
+
+def test_clients_that_connect_straight_to_browsers_are_let_in_where_they_are_named(full):
+    wanted = {"namespaceSelector": {"matchLabels": {"team": "robots"}}}
+    for documents, number in ((full, 1), (charts.rendered(EXISTING), 0)):
+        rule = charts.one(documents, "NetworkPolicy", "browserpool-browser")["spec"]["ingress"][0]
+        assert rule["from"].count(wanted) == number
+        assert rule["ports"] == [{"protocol": "TCP", "port": 8082}]
 
 
 def test_named_clients_shut_the_router_to_others_but_not_to_browsers(full):
