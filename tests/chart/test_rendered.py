@@ -368,6 +368,11 @@ def test_browsers_reach_besides_only_routers_and_names():
     assert len(rules) == 3
 
 
+def test_the_controller_reaches_names_the_database_and_the_api_server():
+    rules = charts.one(charts.rendered(EXISTING), "NetworkPolicy", "browserpool-controller")["spec"]["egress"]
+    assert sorted({port["port"] for rule in rules for port in rule["ports"]}) == [53, 443, 5432, 6443]
+
+
 def peers(documents, name, port):
     """The components that may enter at this port; "inject" for clients' pods with a sidecar."""
     rules = charts.one(documents, "NetworkPolicy", name)["spec"]["ingress"]
@@ -378,7 +383,7 @@ def peers(documents, name, port):
 
 def test_who_may_enter_where():
     documents = charts.rendered(BUNDLED)
-    assert peers(documents, "browserpool-browser", 8082) == {"router", "controller", "inject"}
+    assert peers(documents, "browserpool-browser", 8082) == {"router", "inject"}
     assert peers(documents, "browserpool-database", 5432) == {"router", "controller", "migrate"}
     assert "ingress" not in charts.one(documents, "NetworkPolicy", "browserpool-migrate")["spec"]
 

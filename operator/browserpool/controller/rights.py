@@ -43,7 +43,8 @@ NAMESPACE: Final = (
     _right(
         "secrets",
         "create patch delete",
-        "the browsers' credentials, one Secret for 200 of them; it can read none by name",
+        "the browsers' credentials, one Secret for 200 of them; a patch answers the whole object, and a create can be held to no "
+        "name: what bounds this right is the namespace, which is the installation's own",
     ),
     _right("events", "create patch", "what a person would ask about"),
     _right(
