@@ -534,6 +534,34 @@ async def test_pods_that_find_no_node_and_pods_that_do_not_run_are_told_of(clust
     assert cluster.server.count("delete", kube.PODS) == 0
 
 
+# ---------------------------------------------------------------- one database
+async def test_a_second_installation_on_the_same_database_touches_nothing_of_the_first(
+    cluster, dsn, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("browserpool.controller.installation._RETRY_EVERY", 0.1)
+    cluster.server.put(kube.POOLS, pool(replicas=2))
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(cluster.controller())
+        await settled(cluster, 2)
+        claimed = await claim(cluster, "s1")
+        elsewhere, site = await stack.enter_async_context(apiserver.running())
+        (tmp_path / "elsewhere").mkdir()
+        other = controllers.Cluster(elsewhere, site, cluster.db, dsn=dsn, folder=tmp_path / "elsewhere")
+        elsewhere.put(kube.POOLS, pool("market", replicas=1))
+        second = await stack.enter_async_context(other.controller("two", installation="second"))
+        await until(lambda: second.round is not None and "a database of its own" in second.ready())
+        kept = [Held(session_id=claimed.session_id, fence=claimed.fence)]
+        assert len(await leases.renew(cluster.db, holder=fleet.HOLDER, leases=kept)) == 1
+        assert second.round.rounds == 0
+        assert other.pods() == []
+        assert [one.name for one in await pools.listing(cluster.db)] == ["shop"]
+        async with cluster.db.pool.connection() as connection:
+            await connection.execute("update installation set renewed_at = '-infinity', silent_since = '-infinity'")
+            await connection.execute("update browsers set last_seen = null")
+        await until(other.pods)
+        assert second.ready() == ""
+
+
 # ---------------------------------------------------------------- outages
 async def test_two_replicas_make_each_pod_once_and_the_second_takes_over(cluster):
     cluster.server.put(kube.POOLS, pool(replicas=3))

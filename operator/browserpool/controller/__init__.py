@@ -9,6 +9,7 @@ any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official 
 ``desired``      pure: which browsers to make, drain, delete, forget, adopt; their pods; what it is called
 ``observe``      the store's rows joined with the pods, as values
 ``apply``        carries actions out: rows in the store, pods through ``Hands``
+``installation`` whose database it is
 ``records``      pools, regions and nodes as routers are to see them
 ``app``          the process: what every replica does, what the leader does, how it stops
 ``leader``       one leader among the replicas, by a Lease

@@ -14,6 +14,7 @@ from browserpool.controller import (
     chronicle,
     events,
     handlers,
+    installation,
     kube,
     leader,
     mirror,
@@ -43,13 +44,14 @@ _TRY_EVERY = 2.0
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Controller:
-    """A replica that runs. ``round`` is the leader's reconciler; None: another leads."""
+    """A replica that runs. ``round`` is the leader's reconciler; None: another leads. ``ownership``: the leader's, of the database."""
 
     config: settings.ControllerSettings
     client: kube.Client
     election: leader.Election
     db: connect.Database | None = None
     round: reconciler.Reconciler | None = None
+    ownership: installation.Installation | None = None
     ops_address: listening.Address | None = None
     webhook_port: int | None = None
 
@@ -63,6 +65,8 @@ class Controller:
         """What is missing for this replica to lead or to stand by; empty: nothing."""
         if self.db is None:
             return "the store was not reached yet"
+        if self.round is not None and self.ownership is not None and self.ownership.problem:
+            return self.ownership.problem
         return "" if self.election.reached else "the API server was not reached yet"
 
 
@@ -141,8 +145,10 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
     running_pods = pods.Pods(client, standing, signing_key=config.signing_key, on_change=changed)
     pools = mirror.Mirror(client, kube.POOLS, seen=wanted.read, on_change=changed)
     recorder = events.Recorder(client, identity=config.identity)
+    replica.ownership = ours = installation.Installation(db, config.installation or config.namespace)
     world = reconciler.World(
         db=db,
+        ownership=ours,
         pools=pools,
         pods=running_pods,
         nodes=standing,
@@ -162,7 +168,7 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
             ]
             await standing.mirror.synced.wait()
             await running_pods.mirror.synced.wait()
-            beside.append(group.create_task(_keep_sessions(replica, db), name="sessions"))
+            beside.append(group.create_task(_keep_sessions(replica, db, ours), name="sessions"))
             replica.round = reconciler.Reconciler(world, wake, leads=lambda: replica.election.leading)
             await replica.round.run()
             for task in beside:
@@ -171,8 +177,9 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
         replica.round = None
 
 
-async def _keep_sessions(replica: Controller, db: connect.Database) -> None:
+async def _keep_sessions(replica: Controller, db: connect.Database, ours: installation.Installation) -> None:
     """BrowserSession objects, beside the pools: neither holds up the other."""
+    await ours.taken.wait()
     wake = asyncio.Event()
 
     def changed(*_: object) -> None:

@@ -11,7 +11,19 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from browserpool import metrics
-from browserpool.controller import apply, chronicle, leftovers, mirror, nodes, observe, pods, records, statuses, wanted
+from browserpool.controller import (
+    apply,
+    chronicle,
+    installation,
+    leftovers,
+    mirror,
+    nodes,
+    observe,
+    pods,
+    records,
+    statuses,
+    wanted,
+)
 from browserpool.controller.desired import notices, plan, pod, seen, status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import errors
@@ -53,6 +65,7 @@ class World:
     """What the reconciler looks at and acts on."""
 
     db: connect.Database
+    ownership: installation.Installation
     pools: mirror.Mirror[wanted.Wanted]
     pods: pods.Pods
     nodes: nodes.Nodes
@@ -115,6 +128,8 @@ class Reconciler:
     async def _told_round(self) -> str:
         """One round; answers how it ended."""
         try:
+            if not await self._world.ownership.holds():
+                return "not-ours"
             changed = await self.once()
         except errors.ClusterUnavailable as error:
             log.warning("the API server is away; everything stays as it is", extra={"why": error.message})

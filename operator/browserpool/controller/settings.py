@@ -31,6 +31,10 @@ class ControllerSettings(pydantic.BaseModel):
         default="", description="the controller's own Deployment: deleting it deletes browsers' pods; empty: no owner"
     )
 
+    installation: str = Field(
+        default="",
+        description="this installation's name in its database, which no other may use; empty: the namespace's",
+    )
     lease_name: str = "browserpool-controller"
     lease_duration: float = Field(
         default=15.0, gt=0, description="seconds after which another may take a Lease that is not renewed"
