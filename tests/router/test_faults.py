@@ -120,16 +120,16 @@ async def test_a_browser_that_will_not_have_the_claim_is_given_back_and_another_
     await nothing_held(rig)
 
 
-async def test_browsers_that_all_refuse_are_502_after_two_of_them(rig: routers.Rig) -> None:
-    agents = await rig.make_pool(browsers_=3)
+async def test_browsers_that_all_refuse_are_503_after_three_of_them(rig: routers.Rig) -> None:
+    agents = await rig.make_pool(browsers_=4)
     for agent in agents:
         agent.does = routers.refuses(errors.Unavailable("Chromium is down"))
         agent.dirty = True
     answer = await rig.post(SHOT, BODY)
-    assert answer.status == 502
-    assert answer.json["errors"][0]["code"] == 6000
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert "nothing was done" in answer.message
     assert "Chromium is down" in answer.message
-    assert sum(len(agent.served) for agent in agents) == 2
+    assert sum(len(agent.served) for agent in agents) == 3
 
 
 async def test_an_agent_that_never_answers_is_502_at_the_actions_deadline(

@@ -133,21 +133,28 @@ class Agents:
 
     async def end(self, party: Party) -> Ending:
         """Tell the agent that the session is over; wait until it has cleaned up. Never raises but when cancelled."""
-        url = f"http://{party.address}{agentapi.END}"
         try:
-            async with self._client().post(
-                url, headers=self._headers(party), timeout=self._timeout(self._end_timeout)
-            ) as answer:
-                if answer.status != 200:
-                    log.info(
-                        "an agent would not end a session", extra={"browser": party.browser_id, "status": answer.status}
-                    )
-                    return NOT_CLEAN
-                said = orjson.loads(await answer.read())
-                return Ending(clean=bool(said.get(agentapi.CLEAN)), give_up=bool(said.get(agentapi.GIVE_UP)))
+            try:
+                return await self._ended(party)
+            except aiohttp.ServerDisconnectedError:
+                # The connection was an old one; to say it twice does no harm.
+                return await self._ended(party)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, errors.Unavailable) as error:
             log.info("an agent could not be told of an end", extra={"browser": party.browser_id, "why": repr(error)})
             return NOT_CLEAN
+
+    async def _ended(self, party: Party) -> Ending:
+        url = f"http://{party.address}{agentapi.END}"
+        async with self._client().post(
+            url, headers=self._headers(party), timeout=self._timeout(self._end_timeout)
+        ) as answer:
+            if answer.status != 200:
+                log.info(
+                    "an agent would not end a session", extra={"browser": party.browser_id, "status": answer.status}
+                )
+                return NOT_CLEAN
+            said = orjson.loads(await answer.read())
+            return Ending(clean=bool(said.get(agentapi.CLEAN)), give_up=bool(said.get(agentapi.GIVE_UP)))
 
     async def chrome_json(self, party: Party, rest: str, *, method: str = "GET", query: str = "") -> tuple[int, bytes]:
         """Status and body of Chrome's own ``/json/<rest>``."""

@@ -95,18 +95,24 @@ class Claiming:
         """A session and what ``use`` makes of it; a browser that cannot be had is given back and another one tried.
 
         Raises:
-            errors.BrowserLost: the browsers that were claimed could not be had, or went away in use.
+            errors.NoBrowser: none of those that were claimed could be had. Nothing was done: it is safe to ask again.
+            errors.BrowserLost: the browser went away in use.
         """
-        held = await self.acquire(wanted)
-        for _ in range(self._rules.retries):
+        held, left = await self.acquire(wanted), self._rules.retries
+        while True:
             try:
                 return held, await self._used(held, use)
             except agents.Untouched as trouble:
                 log.info(
                     "a claimed browser cannot be had", extra={"browser": held.party.browser_id, "why": trouble.message}
                 )
-                held = await self.acquire(wanted.again(SessionId(chance.unique_id())))
-        return held, await self._used(held, use)
+                if left == 0:
+                    raise errors.NoBrowser(
+                        f"No browser that was claimed can be had, and nothing was done: ask again. ({trouble.message})",
+                        retry_after=1,
+                    ) from trouble
+            left -= 1
+            held = await self.acquire(wanted.again(SessionId(chance.unique_id())))
 
     async def _used(self, held: holding.Held, use: Callable[[holding.Held], Awaitable[T]]) -> T:
         try:

@@ -75,7 +75,7 @@ class RouterSettings(pydantic.BaseModel):
     action_timeout: float = Field(default=330.0, gt=0, description="for an action whose body sets no shorter bound")
     end_timeout: float = Field(default=15.0, gt=0, description="until an agent has cleaned up after a session")
     claim_retries: int = Field(
-        default=1, ge=0, le=5, description="other browsers to try when the claimed one cannot be reached"
+        default=2, ge=0, le=5, description="other browsers to try when the claimed one cannot be reached"
     )
     poll_first: float = Field(
         default=0.05, gt=0, description="between two looks for a browser that another router freed"
