@@ -25,12 +25,14 @@ class Child:
     def __init__(self):
         self.gone = asyncio.get_running_loop().create_future()
         self.wedged = False
+        self.slow = 0
         self.probed = 0
         self.stopped = False
 
     async def probe(self):
         self.probed += 1
-        if self.wedged:
+        if self.wedged or self.slow:
+            self.slow = max(0, self.slow - 1)
             await asyncio.Event().wait()
 
     async def stop(self):
@@ -119,6 +121,17 @@ async def test_a_wedged_child_is_ended():
         assert await keeper.up(deadline=5, after=1) is not None
         assert first.stopped
         assert reasons == [Why.WEDGED]
+
+
+async def test_one_probe_that_fails_ends_nobody():
+    async with supervised(Nursery()) as (keeper, _):
+        child = await keeper.up(deadline=5)
+        for _ in range(3):
+            child.slow = 1
+            before = child.probed
+            await waiting.until(lambda before=before: child.probed > before + 3)
+        assert keeper.child is child
+        assert not child.stopped
 
 
 async def test_a_renewal_is_a_restart_but_no_failure():

@@ -61,11 +61,15 @@ class GivenUp(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Durations in seconds. A child that was up for ``stable_after`` has proven itself: its end counts as the first failure."""
+    """Durations in seconds. A child that was up for ``stable_after`` has proven itself: its end counts as the first failure.
+
+    One probe that fails proves nothing: on a machine that is too busy to run this process, its deadline passes with the answer unread.
+    """
 
     start_deadline: float = 20.0
     probe_every: float = 2.0
     probe_deadline: float = 5.0
+    probe_failures: int = 2
     first_delay: float = 0.1
     most_delay: float = 10.0
     stable_after: float = 10.0
@@ -196,11 +200,18 @@ class Supervisor(Generic[C]):
             return Why.CRASHED if child.gone.done() else Why.WEDGED
 
     async def _probe_until_it_fails(self, child: C) -> None:
-        with contextlib.suppress(Exception):  # a probe that raises in any way is a probe that failed
-            while True:
+        failures = 0
+        while failures < self._policy.probe_failures:
+            if not failures:
                 await asyncio.sleep(self._policy.probe_every)
-                async with asyncio.timeout(self._policy.probe_deadline):
-                    await child.probe()
+            failures = 0 if await self._answers(child) else failures + 1
+
+    async def _answers(self, child: C) -> bool:
+        with contextlib.suppress(Exception):  # a probe that raises in any way is a probe that failed
+            async with asyncio.timeout(self._policy.probe_deadline):
+                await child.probe()
+            return True
+        return False
 
     async def _enter(self, phase: Phase) -> None:
         self.phase = phase
