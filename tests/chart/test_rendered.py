@@ -1,6 +1,7 @@
 """What the chart makes: each object against Kubernetes' own schema, each pod against `restricted`, each process against its settings."""
 
 import copy
+import shutil
 import ssl
 
 import pytest
@@ -289,6 +290,24 @@ def test_every_selector_finds_the_pods_that_it_means(full):
         hits = [found for found in pods if selector.items() <= found.items()]
         components = {found[labels.COMPONENT] for found in hits}
         assert len(components) == 1, f"{name} selects {components}"
+
+
+def test_another_version_of_the_chart_starts_no_pod_anew(tmp_path, monkeypatch):
+    values = {**BUNDLED, "image": {"tag": "2"}}
+    before = list(charts.pod_templates(charts.rendered(values)))
+    shutil.copytree(charts.CHART, tmp_path / "chart")
+    described = tmp_path / "chart" / "Chart.yaml"
+    bumped = yaml.safe_load(described.read_text()) | {"version": "77.0.0", "appVersion": "77.0.0"}
+    described.write_text(yaml.safe_dump(bumped))
+    monkeypatch.setattr(charts, "CHART", tmp_path / "chart")
+    documents = charts.rendered(values)
+    assert charts.one(documents, "Service", "browserpool-router")["metadata"]["labels"]["helm.sh/chart"].endswith(
+        "77.0.0"
+    )
+    lasting = {"Deployment/browserpool-controller", "DaemonSet/browserpool-router", "StatefulSet/browserpool-database"}
+    after = [one for one in charts.pod_templates(documents) if one[0] in lasting]
+    assert len(after) == len(lasting)
+    assert after == [one for one in before if one[0] in lasting]
 
 
 def test_a_service_monitor_finds_its_service(full):

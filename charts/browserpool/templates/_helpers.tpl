@@ -28,12 +28,17 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/* (dict "root" $ "component" "router") */}}
 {{- define "browserpool.labels" -}}
+{{ include "browserpool.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Of pod templates: without versions, so that another version of the chart starts no pod anew whose image and settings stay. */}}
+{{- define "browserpool.podLabels" -}}
 {{ include "browserpool.selector" . }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: browserpool
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
