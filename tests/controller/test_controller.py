@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from browserpool.controller import kube, rights
-from browserpool.controller.desired import labels
+from browserpool.controller.desired import labels, plan
 from browserpool.model.claims import Locality
 from browserpool.model.names import NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.nodes import Node
@@ -174,6 +174,7 @@ def deleted(cluster):
 
 async def test_browsers_of_a_lost_node_are_replaced_and_nobody_waits_for_its_kubelet(cluster, monkeypatch):
     monkeypatch.setattr("browserpool.controller.nodes.UNREACHABLE_GRACE", 0.0)
+    monkeypatch.setattr(plan, "HEARD", 0.0)  # its last heartbeat was long ago
     cluster.server.lingers = True
     cluster.server.put(kube.NODES, node("n2"))
     cluster.server.put(kube.POOLS, pool(replicas=1))

@@ -11,6 +11,7 @@ STARTING, READY, CLAIMED = BrowserState.STARTING, BrowserState.READY, BrowserSta
 RECYCLING, DRAINING, GONE = BrowserState.RECYCLING, BrowserState.DRAINING, BrowserState.GONE
 RUNNING, ABSENT, DEAD, STOPPING = seen.Pod.RUNNING, seen.Pod.ABSENT, seen.Pod.DEAD, seen.Pod.STOPPING
 LONG = 1000.0
+LOST = {"node": seen.Node.LOST, "last_seen_age": LONG}
 
 
 def pool(replicas, most=None, **spec):
@@ -100,8 +101,16 @@ def test_nothing_is_located_that_serves_nobody_any_more(state, phase):
     assert "locate" not in dict(done(pool(1), world(browser(0, state, phase, moved=place))))
 
 
+@pytest.mark.parametrize("pod", [RUNNING, STOPPING])
+def test_what_is_heard_is_not_forced_out_of_the_records_of_a_cluster_that_lost_its_node(pod):
+    heard = browser(0, DRAINING, pod, node=seen.Node.LOST, last_seen_age=plan.HEARD - 1)
+    assert done(pool(0), world(heard)) == []
+    silent = browser(0, DRAINING, pod, node=seen.Node.LOST, last_seen_age=None)
+    assert done(pool(0), world(silent)) == [("delete", 0)]
+
+
 def test_what_terminates_on_a_lost_node_is_deleted_once_more():
-    stuck = browser(0, DRAINING, STOPPING, node=seen.Node.LOST)
+    stuck = browser(0, DRAINING, STOPPING, node=seen.Node.LOST, last_seen_age=plan.HEARD)
     assert done(pool(1), world(stuck)) == [("delete", 0)]
     assert done(pool(1), world(browser(0, CLAIMED, STOPPING, node=seen.Node.LOST, drain_requested=True))) == []
 
@@ -248,10 +257,9 @@ def test_how_many_a_rollout_may_take_away(wanted, room, strategy, away):
 @pytest.mark.parametrize(
     ("browsers", "expected"),
     [
-        pytest.param([browser(0, node=seen.Node.LOST), browser(1)], [("drain", 0), ("create", 2)], id="lost node"),
-        pytest.param(
-            [browser(0, CLAIMED, node=seen.Node.LOST), browser(1)], [("drain", 0), ("create", 2)], id="in use"
-        ),
+        pytest.param([browser(0, **LOST), browser(1)], [("drain", 0), ("create", 2)], id="lost node"),
+        pytest.param([browser(0, node=seen.Node.LOST), browser(1)], [], id="lost node, yet heard"),
+        pytest.param([browser(0, CLAIMED, **LOST), browser(1)], [("drain", 0), ("create", 2)], id="in use"),
         pytest.param([browser(n, node=seen.Node.LEAVING) for n in (0, 1)], [("drain", 0), ("create", 2)], id="leaving"),
         pytest.param(
             [browser(0, STARTING, state_age=LONG, last_seen_age=None, schedulable=False), browser(1)],

@@ -21,6 +21,8 @@ SHORT_SETTLES = 3.0
 """Seconds of shortage after which claimed browsers are replaced. A quick action gives its browser back sooner, and needs none."""
 SURPLUS_SETTLES = 5.0
 """Seconds of surplus after which it is drained: shorter ones come from sessions that have just ended."""
+HEARD = 30.0
+"""Seconds since its last heartbeat within which a browser counts as running, whatever the cluster says of its node."""
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
 """Seconds before a name whose pods die young is tried again: doubling from the first to the most."""
 
@@ -155,8 +157,16 @@ def _draining(browser: seen.Browser) -> list[Action]:
             return [Forget(browser_id=browser.browser_id, reason=DELETED)]
         case seen.Pod.STOPPING if browser.node is not seen.Node.LOST:
             return []
+        case _ if browser.node is seen.Node.LOST and _is_heard(browser):
+            # The cluster has lost its node, but it runs. Forced out of the cluster's records it would run on with nobody to end it, and
+            # answer for whoever gets its name next.
+            return []
         case _:
             return [Delete(browser_id=browser.browser_id, reason="drained")]
+
+
+def _is_heard(browser: seen.Browser) -> bool:
+    return browser.last_seen_age is not None and browser.last_seen_age < HEARD
 
 
 def _runs(browser: seen.Browser) -> bool:
@@ -178,7 +188,8 @@ def _in_region(
     tidied = [action for browser in browsers for action in _tidied(browser)]
     unclaimed = [b for b in browsers if _runs(b) and b.state is not BrowserState.CLAIMED]
     claimed = [b for b in browsers if _runs(b) and b.state is BrowserState.CLAIMED]
-    lost = [b for b in (*unclaimed, *claimed) if b.node is seen.Node.LOST]
+    # One that is still heard serves on: it is the cluster that has lost sight of its node.
+    lost = [b for b in (*unclaimed, *claimed) if b.node is seen.Node.LOST and not _is_heard(b)]
     failed = _without(_failed(unclaimed, grace=spec.refill.readiness_grace), lost)
     supply = _without(unclaimed, [*failed, *lost])
 
