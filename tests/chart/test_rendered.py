@@ -272,6 +272,28 @@ def test_the_controllers_settings_name_what_the_chart_makes(full):
         assert [one["metadata"]["name"] for one in tokens] == [given.sidecar_token_secret]
 
 
+DRAINS = [
+    # values of the router; seconds for actions, for CDP connections, until the kubelet kills
+    ({}, 30, 5, 60),
+    ({"drainTimeout": 90}, 90, 5, 120),
+    ({"cdpDrainTimeout": 600}, 600, 600, 630),
+    ({"drainTimeout": 0, "cdpDrainTimeout": 0}, 0, 0, 30),
+]
+
+
+@pytest.mark.parametrize(("values", "actions", "connections", "killed"), DRAINS)
+def test_a_router_is_given_the_time_that_its_drain_may_take(values, actions, connections, killed):
+    documents = charts.rendered({**EXISTING, "router": values})
+    given = settings.from_environment(
+        router_settings.RouterSettings, environment(documents, "DaemonSet", "browserpool-router")
+    )
+    assert (given.drain_timeout, given.cdp_drain_timeout) == (actions, connections)
+    pod = charts.one(documents, "DaemonSet", "browserpool-router")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == killed
+    preparing = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert preparing + given.drain_timeout + given.end_timeout < killed
+
+
 # ---------------------------------------------------------------- what selects what
 def test_every_selector_finds_the_pods_that_it_means(full):
     pods = [found for _, _, found in charts.pod_templates(full)] + [dict(labels.OURS)]
