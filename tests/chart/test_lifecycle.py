@@ -147,6 +147,7 @@ REFUSED = [
     ({**EXISTING, "router": {"service": {"port": 0}}}, "port"),
     ({**EXISTING, "networkPolicy": {"browsers": {"allowCIDRs": ["10.0.0.1"]}}}, "allowCIDRs"),
     ({**EXISTING, "sidecar": {"namespaces": ["Apps"]}}, "namespaces"),
+    ({**EXISTING, "webhooks": {"timeoutSeconds": 4}}, "timeoutSeconds"),
     ({**OWN_TOKEN, "sidecar": {"namespaces": ["apps"]}}, "token.existingSecret"),
 ]
 
