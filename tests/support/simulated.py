@@ -41,6 +41,7 @@ class Nodes:
         self._selector = selector
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._begun: set[tuple[str, bool]] = set()
+        self._over: set[str] = set()
         self.pods: dict[str, str] = {}
         """The uid of each pod that runs, by name."""
         self.uids: dict[str, set[str]] = collections.defaultdict(set)
@@ -98,6 +99,7 @@ class Nodes:
         while True:
             with contextlib.suppress(errors.BrowserpoolError):
                 listing = await self._client.list(kube.PODS, selector=self._selector)
+                self._forget(but={pod["metadata"]["uid"] for pod in listing.items})
                 for pod in listing.items:
                     self._take_up(pod, group)
                 async for change in self._client.watch(
@@ -125,8 +127,9 @@ class Nodes:
             await self._persistently(lambda: self._client.patch(kube.PODS, name, said, subresource="status"))
         except errors.NotFound:
             return
-        self.pods[name] = uid
-        self.on_running(name)
+        if uid not in self._over:  # the answer may come after the news of its end
+            self.pods[name] = uid
+            self.on_running(name)
 
     async def _let_go(self, metadata: dict[str, Any]) -> None:
         await self._persistently(lambda: self._client.delete(kube.PODS, metadata["name"], uid=metadata["uid"], grace=0))
@@ -143,8 +146,17 @@ class Nodes:
                     return
 
     def _gone(self, pod: kube.Object) -> None:
-        name = pod["metadata"]["name"]
-        if self.pods.get(name) == pod["metadata"]["uid"]:
+        self._end(pod["metadata"]["name"], pod["metadata"]["uid"])
+
+    def _forget(self, *, but: set[str]) -> None:
+        """End those whose end no watch has told."""
+        for name, uid in list(self.pods.items()):
+            if uid not in but:
+                self._end(name, uid)
+
+    def _end(self, name: str, uid: str) -> None:
+        self._over.add(uid)
+        if self.pods.get(name) == uid:
             del self.pods[name]
             self.on_gone(name)
 
