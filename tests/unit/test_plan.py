@@ -163,6 +163,49 @@ def test_when_nobody_is_heard_the_way_is_broken_not_the_browsers():
     assert done(pool(2), world(browser(0, last_seen_age=LONG), browser(1, last_seen_age=LONG))) == []
 
 
+def test_a_new_browser_that_was_never_heard_does_not_make_the_others_broken():
+    silent = [browser(n, last_seen_age=LONG) for n in range(4)]
+    assert done(pool(5), world(*silent, browser(4, STARTING, last_seen_age=None))) == []
+
+
+@pytest.mark.parametrize(
+    ("heard", "others", "expected"),
+    [
+        pytest.param(1, [], [("drain", 1), ("drain", 2)], id="after an outage one is heard first: a quarter of 8"),
+        pytest.param(6, [], [("drain", 6), ("drain", 7)], id="those that really fell silent"),
+        pytest.param(1, [browser(8, DRAINING, STOPPING), browser(9, STARTING)], [], id="some are being replaced"),
+        pytest.param(1, [browser(8, DRAINING, STOPPING)], [("drain", 1)], id="one is"),
+        pytest.param(
+            1,
+            [browser(8, DRAINING, STOPPING, state_age=LONG), browser(9, DRAINING, STOPPING, state_age=LONG)],
+            [("drain", 1), ("drain", 2)],
+            id="what never ends holds up nobody",
+        ),
+        pytest.param(
+            1,
+            [browser(8, STARTING, last_seen_age=None, state_age=LONG, schedulable=False)],
+            [("drain", 1), ("drain", 2)],
+            id="nor what finds no node",
+        ),
+    ],
+)
+def test_the_silent_are_replaced_a_few_at_a_time(heard, others, expected):
+    browsers = [browser(n, last_seen_age=0.0 if n < heard else 301) for n in range(8)]
+    drained = [one for one in done(pool(8, 20), world(*browsers, *others, surplus_for=0)) if one[0] == "drain"]
+    assert drained == expected
+
+
+def test_what_never_came_up_is_replaced_before_what_fell_silent():
+    late = browser(3, STARTING, state_age=301, last_seen_age=None)
+    browsers = [browser(0), browser(1, last_seen_age=301), browser(2), late]
+    assert done(pool(4), world(*browsers)) == [("drain", 3)]
+
+
+def test_all_that_never_came_up_are_replaced_a_few_at_a_time():
+    browsers = [browser(n, STARTING, state_age=301, last_seen_age=None) for n in range(4)]
+    assert done(pool(4), world(*browsers)) == [("drain", 0)]
+
+
 def test_a_silent_claimed_browser_is_left_to_its_session():
     assert done(pool(1), world(browser(0, CLAIMED, last_seen_age=LONG, state_age=LONG))) == []
 

@@ -6,6 +6,7 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 =============== ======================================================================================
 ``seen``        what is observed of a browser, its pod and its region
 ``plan``        ``plan(pool, world) -> actions``
+``failing``     which browsers should be ready and are not, and whose turn it is to be replaced
 ``rollout``     whose turn it is when the template has changed
 ``settling``    for how long a region has been short of browsers, or has had too many
 ``template``    the hash of all that makes one browser differ from another

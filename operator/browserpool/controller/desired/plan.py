@@ -11,7 +11,7 @@ nothing else. Applying its actions and asking again ends at an empty plan. Three
 import dataclasses
 import itertools
 
-from browserpool.controller.desired import rollout, seen, template
+from browserpool.controller.desired import failing, rollout, seen, template
 from browserpool.model import names
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
@@ -190,7 +190,7 @@ def _in_region(
     claimed = [b for b in browsers if _runs(b) and b.state is BrowserState.CLAIMED]
     # One that is still heard serves on: it is the cluster that has lost sight of its node.
     lost = [b for b in (*unclaimed, *claimed) if b.node is seen.Node.LOST and not _is_heard(b)]
-    failed = _without(_failed(unclaimed, grace=spec.refill.readiness_grace), lost)
+    failed = _to_replace(spec, browsers, unclaimed, claimed, wanted=wanted)
     supply = _without(unclaimed, [*failed, *lost])
 
     strategy = spec.update_strategy
@@ -217,18 +217,20 @@ def _in_region(
     ]
 
 
-def _failed(unclaimed: list[seen.Browser], *, grace: float) -> list[seen.Browser]:
-    """Those that should have been ready by now."""
-    silent = {b.browser_id for b in unclaimed if b.last_seen_age is not None and b.last_seen_age > grace}
-    if len(silent) == len(unclaimed) > 1:
-        # When nobody is heard, the way that heartbeats take is broken, and replacing every browser would not mend it.
-        return []
-    # A pod that waits for a node would only wait again.
-    return [
-        b
-        for b in unclaimed
-        if b.browser_id in silent or (b.state is not BrowserState.READY and b.state_age > grace and b.schedulable)
-    ]
+def _to_replace(
+    spec: PoolSpec,
+    browsers: tuple[seen.Browser, ...],
+    unclaimed: list[seen.Browser],
+    claimed: list[seen.Browser],
+    *,
+    wanted: int,
+) -> list[seen.Browser]:
+    """The browsers that are not ready in time, and whose turn it is; those of lost nodes do not wait for one."""
+    grace = spec.refill.readiness_grace
+    late = [b for b in failing.failed(unclaimed, grace=grace) if b.node is not seen.Node.LOST]
+    others = sum(b.state is BrowserState.DRAINING or is_held(b) for b in browsers)
+    missing = wanted - len(unclaimed) - len(claimed) - others
+    return failing.turn(late, browsers, strategy=spec.update_strategy, wanted=wanted, missing=missing, grace=grace)
 
 
 def _without(browsers: list[seen.Browser], others: list[seen.Browser]) -> list[seen.Browser]:
