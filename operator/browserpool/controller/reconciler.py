@@ -136,6 +136,7 @@ class Reconciler:
             return "cluster-away"
         except errors.Unavailable as error:
             log.warning("the store is away; everything stays as it is", extra={"why": error.message})
+            self._records.forget()
             await self._say_store_is_away(error)
             return "store-away"
         except errors.BrowserpoolError as error:

@@ -5,12 +5,17 @@ from collections.abc import Collection, Mapping
 from browserpool.lib import clock
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.nodes import Node
-from browserpool.model.pool import BrowserPool
+from browserpool.model.pool import BrowserPool, PoolSpec
 from browserpool.store import browsers, connect, nodes, pools, regions, sessions
 
 _PRUNE_EVERY = 3600.0
+_COMPARE_EVERY = 60.0
+"""Seconds between two looks at what the store really has: somebody may have restored or emptied it."""
 _REMEMBERED = 86400.0
 """Seconds that ended sessions and gone browsers stay in the store."""
+
+
+_Written = tuple[int, PoolSpec]
 
 
 class Records:
@@ -19,29 +24,40 @@ class Records:
     def __init__(self, db: connect.Database, *, now: clock.Monotonic = clock.monotonic) -> None:
         self._db = db
         self._now = now
-        self._pools: dict[PoolName, BrowserPool] = {}
+        self._pools: dict[PoolName, _Written] = {}
         self._nodes: tuple[Node, ...] | None = None
-        self._read = False
+        self._compared = float("-inf")
         self._pruned = now()
 
     async def publish(self, wanted: Mapping[PoolName, BrowserPool]) -> None:
         """These pools, and no others, are what routers see."""
+        started = self._now()
+        compare = started - self._compared >= _COMPARE_EVERY
+        if compare:
+            self._pools = {pool.name: _written(pool) for pool in await pools.listing(self._db)}
+            self._nodes = None
         for name, pool in wanted.items():
-            if self._pools.get(name) != pool:
+            new = self._pools.get(name) != _written(pool)
+            if new or compare:
                 await regions.ensure(self._db, [RegionName(region.name) for region in pool.spec.regions])
+            if new:
                 await pools.put(self._db, pool)
-                self._pools[name] = pool
-        for known in await pools.listing(self._db) if self._pools.keys() != wanted.keys() or not self._read else ():
-            if known.name not in wanted:
-                await pools.remove(self._db, known.name)
-        self._read = True
-        self._pools = {name: pool for name, pool in self._pools.items() if name in wanted}
+                self._pools[name] = _written(pool)
+        for name in self._pools.keys() - wanted.keys():
+            await pools.remove(self._db, name)
+            del self._pools[name]
+        if compare:
+            self._compared = started
 
     async def publish_nodes(self, found: Collection[Node]) -> None:
         """These nodes, and no others, are what routers see."""
         if self._nodes != tuple(found):
             await nodes.replace(self._db, found)
             self._nodes = tuple(found)
+
+    def forget(self) -> None:
+        """What was written may be there no more: the next ``publish`` looks."""
+        self._compared = float("-inf")
 
     async def prune(self) -> None:
         """Once an hour, delete what ended or went long ago."""
@@ -51,3 +67,8 @@ class Records:
         await sessions.prune(self._db, older_than=_REMEMBERED)
         await browsers.prune(self._db, older_than=_REMEMBERED)
         await regions.prune(self._db, older_than=_REMEMBERED)
+
+
+def _written(pool: BrowserPool) -> _Written:
+    """What the store keeps of a pool besides its name."""
+    return pool.metadata.generation, pool.spec
