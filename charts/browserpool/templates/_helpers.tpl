@@ -103,6 +103,25 @@ imagePullSecrets:
 {{- index $root.Values $memory -}}
 {{- end -}}
 
+{{/* The installation's name in its database. What it began with stays: under another name its controller would wait for its own browsers
+     to fall silent. So an upgrade takes it from the Deployment, the empty one of an installation whose namespace Helm made as well.
+     (dict "root" $ "deployment" "name") */}}
+{{- define "browserpool.installation" -}}
+{{- if .root.Values.controller.installation -}}
+{{- .root.Values.controller.installation -}}
+{{- else -}}
+  {{- $namespace := lookup "v1" "Namespace" "" .root.Release.Namespace -}}
+  {{- $name := dig "metadata" "uid" "" $namespace -}}
+  {{- $found := lookup "apps/v1" "Deployment" .root.Release.Namespace .deployment -}}
+  {{- range dig "spec" "template" "spec" "containers" list $found -}}
+    {{- range .env -}}
+      {{- if eq .name "BROWSERPOOL_INSTALLATION" -}}{{- $name = .value | default "" -}}{{- end -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $name -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "browserpool.signingKeySecret" -}}
 {{- .Values.signingKey.existingSecret | default (printf "%s-signing-key" (include "browserpool.fullname" .)) -}}
 {{- end -}}
