@@ -67,6 +67,22 @@ async def test_what_happens_is_counted(rig: routers.Rig) -> None:
     await waiting.until(released)
 
 
+async def test_only_ones_own_sessions_are_named(rig: routers.Rig) -> None:
+    """Whoever knows the id of a session without an owner may use it."""
+    await rig.make_pool(browsers_=2)
+    mine = (await rig.post("/devtools/browser")).json["sessionId"]
+    other, admin = await rig.make_token("other"), await rig.make_token("admin", admin=True)
+    theirs = (await rig.post("/devtools/browser", secret=other)).json["sessionId"]
+
+    async def named(secret: str | None = None) -> set[str | None]:
+        answer = await rig.request("GET", "/v1/status", **({} if secret is None else {"secret": secret}))
+        return {one["session_id"] for one in answer.json["browsers"]}
+
+    assert await named() == {mine, None}
+    assert await named(other) == {theirs, None}
+    assert await named(admin) == {mine, theirs}
+
+
 async def test_the_whole_picture(rig: routers.Rig) -> None:
     [agent] = await rig.make_pool()
     admin = await rig.make_token("admin", admin=True)

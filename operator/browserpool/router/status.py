@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +13,7 @@ from browserpool import __version__, metrics
 from browserpool.lib import web as lib_web
 from browserpool.model import browsers as model_browsers
 from browserpool.model import errors, pool, states
-from browserpool.model.names import PoolName, RegionName
+from browserpool.model.names import PoolName, RegionName, SessionId
 from browserpool.router import services
 from browserpool.store import browsers, pools, regions, sessions
 
@@ -55,6 +55,7 @@ async def status(call: services.Call) -> web.StreamResponse:
         if one.state is not states.BrowserState.GONE and (seen is None or one.pool in seen)
     ]
     open_sessions = await sessions.listing(db, token=None if token.admin else token.name, pools=seen, limit=10_000)
+    own = {one.session_id for one in open_sessions}
     return lib_web.json_response(
         {
             "router": {
@@ -67,7 +68,7 @@ async def status(call: services.Call) -> web.StreamResponse:
             },
             "pools": [_pool(call, one, alive) for one in found],
             "regions": [dataclasses.asdict(one) for one in await regions.listing(db)],
-            "browsers": [_browser(one) for one in alive],
+            "browsers": [_browser(one, known=None if token.admin else own) for one in alive],
             "sessions": [_dates_as_text(dataclasses.asdict(one)) for one in open_sessions],
         }
     )
@@ -96,9 +97,12 @@ def _states(alive: list[model_browsers.Browser], pool_name: PoolName, region: Re
     return {str(state): counted[state] for state in states.BrowserState if state is not states.BrowserState.GONE}
 
 
-def _browser(one: model_browsers.Browser) -> dict[str, Any]:
+def _browser(one: model_browsers.Browser, *, known: Collection[SessionId] | None) -> dict[str, Any]:
+    """``known``: the sessions whose ids the caller may see; ``None``: all. Who knows the id of a session without an owner may use it."""
     shown = dataclasses.asdict(one)
     del shown["address"]  # inside the installation, it is nobody's business outside
+    if known is not None and one.session_id not in known:
+        shown["session_id"] = None
     return shown
 
 
