@@ -5,10 +5,10 @@ import contextlib
 import psycopg
 import pytest
 
-from browserpool.controller import kube, rights
+from browserpool.controller import kube, reconciler, rights
 from browserpool.controller.desired import labels, plan
 from browserpool.model.claims import Locality
-from browserpool.model.names import NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.nodes import Node
 from browserpool.model.sessions import Held
 from browserpool.model.states import BrowserState
@@ -409,6 +409,49 @@ async def test_a_pool_deleted_while_nobody_led_is_cleaned_up_too(cluster):
     cluster.server.finish(kube.POOLS, "shop")
     async with cluster.controller():
         await until(lambda: not cluster.pods() and not cluster.server.raw(kube.SECRETS))
+
+
+async def test_a_huge_deleted_pool_holds_up_no_other(cluster, monkeypatch):
+    monkeypatch.setattr("browserpool.controller.reconciler._AT_ONCE", 3)
+    for number in range(10):
+        marks = labels.of(pool=PoolName("a"), region=RegionName("eu"))
+        cluster.server.put(kube.PODS, {"metadata": {"name": f"a-eu-{number}", "labels": marks}, "spec": {}})
+    cluster.server.put(kube.POOLS, pool(replicas=1))
+    async with cluster.controller():
+        await until(lambda: cluster.pods() == ["shop-eu-0"])
+    pods = [one for one in cluster.server.served if one[:2] in {("delete", "pods"), ("create", "pods")}]
+    assert pods[3] == ("create", "pods", "shop-eu-0"), "after three of ten"
+
+
+async def test_a_round_that_gets_through_with_pools_is_alive(cluster, monkeypatch):
+    cluster.server.put(kube.POOLS, pool("a", replicas=0))
+    cluster.server.put(kube.POOLS, pool("b", replicas=0))
+    async with cluster.controller() as replica:
+        await until(lambda: replica.round is not None and replica.round.rounds)
+        round_, apart = replica.round, replica.round._apart
+        marks = []
+
+        async def noted(look):
+            marks.append((look.name, round_.last))
+            return await apart(look)
+
+        monkeypatch.setattr(round_, "_apart", noted)
+        await until(lambda: [name for name, _ in marks][:2] == ["a", "b"])
+        assert marks[0][1] < marks[1][1]
+
+
+@pytest.mark.parametrize("number", [1, 200])
+def test_a_few_actions_are_carried_out_together(number):
+    deletions = [plan.Delete(browser_id=BrowserId(f"a-eu-{n}"), reason="") for n in range(number)]
+    assert reconciler.portion(deletions, turn=5) == tuple(deletions)
+
+
+def test_of_very_many_actions_all_get_their_turn():
+    deletions = [plan.Delete(browser_id=BrowserId(f"a-eu-{n}"), reason="") for n in range(450)]
+    drains = [plan.Drain(browser_id=BrowserId(f"a-us-{n}"), reason="") for n in range(450)]
+    turns = [reconciler.portion([*deletions, *drains], turn=turn) for turn in range(3)]
+    assert [len(turn) for turn in turns] == [650, 650, 650]
+    assert {action for turn in turns for action in turn} == {*deletions, *drains}
 
 
 async def test_a_deleted_pool_whose_rows_were_lost_leaves_nothing_either(cluster):

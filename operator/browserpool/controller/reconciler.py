@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from browserpool import metrics
 from browserpool.controller import (
@@ -42,6 +42,8 @@ _SOON, _LATER = 0.1, 1.0
 
 At most, since a long round is one that waited: for an API server that makes a hundred pods in seconds.
 """
+_AT_ONCE = 200
+"""Of one pool's pods, how many are made or deleted in one round; the rest is planned again, after the other pools had their turn."""
 _CONFLICT = "NameConflict"
 _REFRESH = 60.0
 """Seconds between two lists of the pools: kopf tells what changes, but not what was deleted while it could not watch."""
@@ -99,7 +101,7 @@ class Reconciler:
         self.rounds = 0
         """Rounds that went through."""
         self.last = now()
-        """When the last round ended, however it did."""
+        """When a round ended, however it did, or got through with a pool."""
 
     async def run(self) -> None:
         """Rounds until cancelled, which ends one in its middle."""
@@ -175,6 +177,7 @@ class Reconciler:
                 heard=heard,
             )
             changed |= await self._apart(look)
+            self.last = self._now()
         for name, secrets in self._leftovers.seen(rows, there, wanted=objects.keys()):
             await world.pods.remove_secrets(secrets)
             self._leftovers.removed(name)
@@ -238,6 +241,7 @@ class Reconciler:
             await self._show(one, wants, seen_world, heard=look.heard, problem=look.problem)
         if not actions:
             return False
+        actions = portion(actions, turn=self.rounds)
         hands = world.pods.hands(wants, world.defaults)
         failures = await apply.carry_out(world.db, hands, look.name, actions, concurrency=world.concurrency)
         if one is not None:
@@ -284,6 +288,17 @@ class Reconciler:
             await self._world.chronicle.tell({one.name: one for one in self._world.pools.objects.values()})
         except errors.BrowserpoolError as unsaid:
             log.warning("that the store is away could not be said", extra={"why": unsaid.message})
+
+
+def portion(actions: Sequence[plan.Action], *, turn: int) -> tuple[plan.Action, ...]:
+    """What one round carries out: all that one statement does, and as many single requests as its length allows.
+
+    Each ``turn`` begins where the one before ended: what is refused again and again does not keep the rest from its turn.
+    """
+    singly = [action for action in actions if isinstance(action, plan.Create | plan.Adopt | plan.Delete)]
+    together = [action for action in actions if isinstance(action, plan.Drain | plan.Forget | plan.Locate)]
+    start = turn * _AT_ONCE % len(singly) if len(singly) > _AT_ONCE else 0
+    return (*together, *(singly[start:] + singly[:start])[:_AT_ONCE])
 
 
 def _by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
