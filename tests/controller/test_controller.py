@@ -188,6 +188,24 @@ async def test_browsers_of_a_lost_node_are_replaced_and_nobody_waits_for_its_kub
         await until(lambda: cluster.events("Drained") == ["1 browser drained in eu: its node cannot be reached"])
 
 
+async def test_a_pod_of_a_lost_node_that_a_finalizer_holds_is_asked_to_go_now_and_then_only(cluster, monkeypatch):
+    monkeypatch.setattr("browserpool.controller.nodes.UNREACHABLE_GRACE", 0.0)
+    monkeypatch.setattr(plan, "HEARD", 0.0)
+    cluster.server.put(kube.NODES, node("n2"))
+    cluster.server.put(kube.POOLS, pool(replicas=1, maxReplicas=1))
+    async with cluster.controller() as replica:
+        await settled(cluster, 1)
+        cluster.server.change(kube.PODS, "shop-eu-0", {"metadata": {"finalizers": ["example.com/theirs"]}})
+        taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+        cluster.server.change(kube.NODES, "n1", {"spec": {"taints": [taint]}})
+        await until(lambda: cluster.server.count("delete", kube.PODS))
+        rounds = replica.round.rounds
+        await until(lambda: replica.round.rounds >= rounds + 5)
+        assert cluster.server.count("delete", kube.PODS) == 1
+        monkeypatch.setattr("browserpool.controller.pods._FORCE_EVERY", 0.0)
+        await until(lambda: cluster.server.count("delete", kube.PODS) >= 3)
+
+
 # ---------------------------------------------------------------- mending
 async def test_a_pod_without_a_row_is_adopted(cluster):
     cluster.server.put(kube.POOLS, pool(replicas=1))

@@ -152,7 +152,8 @@ class ApiServer(kmock.KubernetesEmulator):
         if wanted and wanted != found.raw["metadata"]["uid"]:
             raise Refused(status=409, reason="Conflict", message="the uid in the precondition is not the object's")
         terminating = {"metadata": {"deletionTimestamp": _GRACE, "resourceVersion": self._next()}}
-        if self.lingers and request.resource == reference(kube.PODS) and data.get("gracePeriodSeconds") != 0:
+        lingers = self.lingers and request.resource == reference(kube.PODS) and data.get("gracePeriodSeconds") != 0
+        if lingers or found.raw["metadata"].get("finalizers"):
             found.patch(terminating)
             self._happen("MODIFIED", request.resource, found.raw)
             return web.json_response(_plain(found.raw))

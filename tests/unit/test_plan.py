@@ -1,5 +1,7 @@
 """The pool's policy, by examples: what exists and what is wanted, and what is done about it."""
 
+import dataclasses
+
 import pytest
 
 from browserpool.controller.desired import plan, rollout, seen, template
@@ -112,6 +114,7 @@ def test_what_is_heard_is_not_forced_out_of_the_records_of_a_cluster_that_lost_i
 def test_what_terminates_on_a_lost_node_is_deleted_once_more():
     stuck = browser(0, DRAINING, STOPPING, node=seen.Node.LOST, last_seen_age=plan.HEARD)
     assert done(pool(1), world(stuck)) == [("delete", 0)]
+    assert done(pool(1), world(dataclasses.replace(stuck, forced=True))) == [], "a moment after that"
     assert done(pool(1), world(browser(0, CLAIMED, STOPPING, node=seen.Node.LOST, drain_requested=True))) == []
 
 
@@ -308,6 +311,11 @@ def test_how_many_a_rollout_may_take_away(wanted, room, strategy, away):
             [browser(0, STARTING, state_age=LONG, last_seen_age=None, schedulable=False), browser(1)],
             [],
             id="another would only wait beside it",
+        ),
+        pytest.param(
+            [browser(0, STARTING, state_age=LONG, node=seen.Node.LOST), browser(1)],
+            [("drain", 0), ("create", 2)],
+            id="lost to the cluster only, and late",
         ),
     ],
 )

@@ -25,6 +25,7 @@ class Pod:
     schedulable: bool = True
     failing: str = ""
     node: seen.Node = seen.Node.STAYS
+    forced: bool = False
     place: seen.Place | None = None
     """None: it stands nowhere yet, or where its row says."""
 
@@ -95,6 +96,7 @@ def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Brows
         schedulable=pod is None or pod.schedulable,
         failing="" if pod is None else pod.failing,
         node=seen.Node.STAYS if pod is None else pod.node,
+        forced=pod is not None and pod.forced,
         moved=None if row is None or pod is None else _moved(row, pod.place),
     )
 

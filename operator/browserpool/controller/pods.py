@@ -21,6 +21,8 @@ _REMEMBERED = 600.0
 """Seconds after which a death no longer counts: ten times the longest wait that follows from one."""
 _REPAIR_EVERY = 30.0
 """Seconds between two attempts to put back a Secret that pods miss."""
+_FORCE_EVERY = 30.0
+"""Seconds between two requests to take one pod out at once: what still holds it then is a third party's finalizer."""
 _NOWHERE = seen.Place(zone=ZoneName(""), node=NodeName(""))
 
 
@@ -53,6 +55,7 @@ class Pods:
         self._now = now
         self._born: dict[str, float] = {}
         self._deaths: dict[BrowserId, _Death] = {}
+        self._forced: dict[str, float] = {}
         self._secrets: dict[str, float] = {}
         self._writing_secrets = asyncio.Lock()
         self.mirror = mirror.Mirror(
@@ -64,6 +67,7 @@ class Pods:
         """The pods of each pool, and the names whose pods died young."""
         now = self._now()
         self._deaths = {name: death for name, death in self._deaths.items() if now - death.at < _REMEMBERED}
+        self._forced = {uid: asked for uid, asked in self._forced.items() if now - asked < _FORCE_EVERY}
         found: dict[PoolName, dict[BrowserId, observe.Pod]] = {}
         for name, death in self._deaths.items():
             found.setdefault(death.pool, {})[name] = observe.Pod(
@@ -90,6 +94,7 @@ class Pods:
             schedulable=one.schedulable,
             failing=one.failing,
             node=self._nodes.state(one.node),
+            forced=one.uid in self._forced,
             place=self._nodes.place(one.node),
         )
 
@@ -177,6 +182,8 @@ class Pods:
         grace = 0 if self._nodes.state(one.node) is seen.Node.LOST else None
         answer = await self._client.delete(kube.PODS, browser_id, uid=one.uid, grace=grace)
         metrics.PODS_DELETED.labels(one.pool, one.region).inc()
+        if grace == 0:
+            self._forced[one.uid] = self._now()
         if answer is None:
             self.mirror.drop(browser_id)
         else:

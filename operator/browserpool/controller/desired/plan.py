@@ -155,7 +155,7 @@ def _draining(browser: seen.Browser) -> list[Action]:
     match browser.pod:
         case seen.Pod.ABSENT:
             return [Forget(browser_id=browser.browser_id, reason=DELETED)]
-        case seen.Pod.STOPPING if browser.node is not seen.Node.LOST:
+        case seen.Pod.STOPPING if browser.forced or browser.node is not seen.Node.LOST:
             return []
         case _ if browser.node is seen.Node.LOST and _is_heard(browser):
             # The cluster has lost its node, but it runs. Forced out of the cluster's records it would run on with nobody to end it, and
@@ -227,7 +227,7 @@ def _to_replace(
 ) -> list[seen.Browser]:
     """The browsers that are not ready in time, and whose turn it is; those of lost nodes do not wait for one."""
     grace = spec.refill.readiness_grace
-    late = [b for b in failing.failed(unclaimed, grace=grace) if b.node is not seen.Node.LOST]
+    late = [b for b in failing.failed(unclaimed, grace=grace) if b.node is not seen.Node.LOST or _is_heard(b)]
     others = sum(b.state is BrowserState.DRAINING or is_held(b) for b in browsers)
     missing = wanted - len(unclaimed) - len(claimed) - others
     return failing.turn(late, browsers, strategy=spec.update_strategy, wanted=wanted, missing=missing, grace=grace)

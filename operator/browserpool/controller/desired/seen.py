@@ -53,8 +53,8 @@ class Browser:
     ``state`` is None when the store has no row; ``last_seen_age`` is None when no heartbeat ever came. ``state_age`` counts from the
     last change of state. ``deaths`` counts how often in a row a pod of this name died young, ``death_age`` since the last time.
     ``schedulable`` is False while its pod waits for a node with room for it; ``failing`` says, in the cluster's word, why its
-    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun. ``moved`` is where its pod stands, if
-    its row says otherwise.
+    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun. ``forced``: a moment ago its pod was
+    asked to go without waiting for its node. ``moved`` is where its pod stands, if its row says otherwise.
     """
 
     browser_id: BrowserId
@@ -72,6 +72,7 @@ class Browser:
     schedulable: bool = True
     failing: str = ""
     node: Node = Node.STAYS
+    forced: bool = False
     moved: Place | None = None
 
 
