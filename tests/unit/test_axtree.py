@@ -90,6 +90,15 @@ def test_a_root_of_no_interest_is_none_even_if_something_inside_is():
     assert tree(*nodes, root=9) is None
 
 
+def test_a_root_of_no_interest_is_not_taken_for_its_like_inside():
+    nodes = (
+        node(1, "RootWebArea", children=[2]),
+        node(2, "generic", parent=1, children=[3]),
+        node(3, "generic", "inside", parent=2, focusable=True),
+    )
+    assert tree(*nodes, root=2) is None
+
+
 def test_a_circle_ends():
     assert tree(node(1, "RootWebArea", children=[2]), node(2, "button", "b", parent=1, children=[1])) is not None
 

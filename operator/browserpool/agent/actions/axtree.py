@@ -57,6 +57,7 @@ def build(nodes: Iterable[Node], *, only_interesting: bool, root: int | None = N
     whole = _ordered(top, by_id)
     focusable = _holding_focusable(whole, by_id)
     made: dict[str, list[Tree]] = {}
+    stays = False
     # Children come before their parents this way round, however deep it goes.
     for node, depth, inside_control in reversed(whole):
         children = [tree for child in _children(node, by_id) for tree in made.pop(child["nodeId"], ())]
@@ -72,16 +73,12 @@ def build(nodes: Iterable[Node], *, only_interesting: bool, root: int | None = N
             made[node["nodeId"]] = [_described(node) | ({"children": children} if children else {})]
         else:
             made[node["nodeId"]] = ([_described(node)] if stays else []) + children
-    found = made[top["nodeId"]]
-    return found[0] if found and _stands_for(found[0], top) else None
+    # If the top itself does not stay, what is there are only its insides.
+    return made[top["nodeId"]][0] if stays else None
 
 
 def _is_top(node: Node, root: int | None) -> bool:
     return "parentId" not in node if root is None else node.get("backendDOMNodeId") == root
-
-
-def _stands_for(tree: Tree, node: Node) -> bool:
-    return bool(tree["role"] == _text(node, "role"))
 
 
 def _children(node: Node, by_id: Mapping[str, Node]) -> list[Node]:
