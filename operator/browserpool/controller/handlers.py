@@ -1,4 +1,4 @@
-"""kopf, embedded: it watches pools and sessions and passes on what it sees. It decides nothing, and writes nothing on any object.
+"""kopf, embedded: it watches pools and passes on what it sees. It decides nothing, and writes nothing on any object.
 
 It runs in a thread with a loop of its own: kopf takes the signals of the loop it runs in, and cancels every task in it when it ends.
 Only ``on.event`` handlers are registered, which need no finalizer, no annotation and no progress; posting of its events is off, peering
@@ -26,14 +26,12 @@ _STOPS_WITHIN = 2.0
 """Seconds that its end is waited for: it writes nothing, so that the next leader need not wait for it."""
 
 
-async def watch(
-    configuration: official.Configuration, *, namespace: str, pools: Heard, sessions: Heard | None = None
-) -> None:
+async def watch(configuration: official.Configuration, *, namespace: str, pools: Heard) -> None:
     """Run kopf until cancelled; if it ends by itself (it gives up after a minute without the API server), start it again."""
     for delay in tasks.backoff(first=1.0, most=30.0):
         stop = threading.Event()
         loop = asyncio.get_running_loop()
-        registry = _registry(configuration, loop, pools=pools, sessions=sessions)
+        registry = _registry(configuration, loop, pools=pools)
         running = loop.run_in_executor(None, _run, registry, namespace, stop)
         try:
             await asyncio.shield(running)
@@ -66,7 +64,7 @@ def _but_signals(record: logging.LogRecord) -> bool:
 
 
 def _registry(
-    configuration: official.Configuration, loop: asyncio.AbstractEventLoop, *, pools: Heard, sessions: Heard | None
+    configuration: official.Configuration, loop: asyncio.AbstractEventLoop, *, pools: Heard
 ) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
@@ -74,9 +72,8 @@ def _registry(
         return await _connection(configuration)
 
     kopf.on.login(registry=registry)(login)
-    for resource, heard in ((kube.POOLS, pools), (kube.SESSIONS, sessions)):
-        if heard is not None:
-            kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)(_passing(loop, heard))
+    resource = kube.POOLS
+    kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)(_passing(loop, pools))
     return registry
 
 
