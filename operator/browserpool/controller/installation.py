@@ -50,5 +50,5 @@ class Installation:
 def _taken_by(owner: str, *, name: str) -> str:
     return (
         f"The database is installation {owner}'s, and this is {name}: give each installation a database of its own. "
-        f"If {owner} is no more, {name} takes over by itself, some two minutes after the last sign of it."
+        f"If {owner} is no more, {name} takes over by itself, some two minutes after the last sign of it or of its browsers."
     )
