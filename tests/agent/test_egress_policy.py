@@ -5,6 +5,7 @@ import ipaddress
 import pytest
 
 from browserpool.agent.egress import names, policy, socks
+from browserpool.model import addresses
 
 REFUSED = {
     "0.0.0.0": "unspecified",
@@ -122,7 +123,7 @@ def test_the_pools_cidrs(address, allow, deny, allowed):
 def test_every_v4_address_around_a_boundary_is_judged_as_the_standard_library_does():
     """The library's is_global is another reading of the same registry; where we differ, we are the stricter."""
     rules = policy.read()
-    for network, _ in policy._REFUSED:
+    for network, _ in addresses.REFUSED:
         if network.version == 4:
             for number in (int(network.network_address) - 1, int(network.broadcast_address) + 1):
                 address = ipaddress.ip_address(number % 2**32)

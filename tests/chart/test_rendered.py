@@ -7,11 +7,11 @@ import ssl
 import pytest
 import yaml
 
-from browserpool.agent.egress import policy
 from browserpool.controller import rights
 from browserpool.controller import settings as controller_settings
 from browserpool.controller.desired import labels
 from browserpool.lib import settings
+from browserpool.model import addresses
 from browserpool.router import settings as router_settings
 from support import charts
 
@@ -389,10 +389,10 @@ def egress_to_addresses(documents):
 
 def test_browsers_reach_the_addresses_that_their_agents_call_public():
     reached = egress_to_addresses(charts.rendered(EXISTING))
-    refused = [network for network, _ in policy._REFUSED]
-    inside = {str(net) for net in refused if net.version == 6 and net.subnet_of(policy._GLOBAL_UNICAST)}
+    refused = [network for network, _ in addresses.REFUSED]
+    inside = {str(net) for net in refused if net.version == 6 and net.subnet_of(addresses.GLOBAL_UNICAST)}
     ipv4 = {str(net) for net in refused if net.version == 4 and str(net) != "255.255.255.255/32"}  # within 240.0.0.0/4
-    assert reached == {"0.0.0.0/0": ipv4, str(policy._GLOBAL_UNICAST): inside}
+    assert reached == {"0.0.0.0/0": ipv4, str(addresses.GLOBAL_UNICAST): inside}
 
 
 def test_addresses_of_the_values_are_opened_and_shut(full):

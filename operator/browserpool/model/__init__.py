@@ -13,6 +13,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``browsers``       a browser as the store has it, its registration, where it stands
 ``sessions``       live and past sessions
 ``regions``        how far behind a region's heartbeats are
+``addresses``      which networks are not public
 ``nodes``          the region and zone of a node
 ``tokens``         a client's bearer token as it is kept
 ``heartbeats``     what an agent says of itself, and what it is told in return
