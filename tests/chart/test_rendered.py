@@ -9,9 +9,8 @@ import yaml
 
 from browserpool.controller import rights
 from browserpool.controller import settings as controller_settings
-from browserpool.controller.desired import labels
+from browserpool.controller.desired import labels, network
 from browserpool.lib import settings
-from browserpool.model import addresses
 from browserpool.router import settings as router_settings
 from support import charts
 
@@ -375,38 +374,37 @@ def test_a_daemonset_has_no_disruption_budget_and_a_deployment_has():
 
 
 # ---------------------------------------------------------------- network policies
-def blocks(rule):
-    return {
-        block["cidr"]: set(block.get("except", [])) for peer in rule["to"] for block in [peer.get("ipBlock")] if block
-    }
+def doors(documents):
+    """What the controller is told of all pools' policies; None: it is to make none."""
+    given = environment(documents, "Deployment", "browserpool-controller")
+    return settings.from_environment(controller_settings.ControllerSettings, given).network_policy
 
 
-def egress_to_addresses(documents):
-    rules = charts.one(documents, "NetworkPolicy", "browserpool-browser")["spec"]["egress"]
-    (rule,) = [one for one in rules if "ports" not in one]
-    return blocks(rule)
+def test_the_policies_of_browsers_are_the_controllers():
+    for documents in (charts.rendered(EXISTING), charts.rendered(EVERYTHING)):
+        chosen = [
+            one["metadata"]["name"]
+            for one in documents
+            if one["kind"] == "NetworkPolicy"
+            and one["spec"]["podSelector"]["matchLabels"].get(labels.COMPONENT) in {"browser", None}
+        ]
+        assert chosen == []
+        assert doors(documents) is not None
 
 
-def test_browsers_reach_the_addresses_that_their_agents_call_public():
-    reached = egress_to_addresses(charts.rendered(EXISTING))
-    refused = [network for network, _ in addresses.REFUSED]
-    inside = {str(net) for net in refused if net.version == 6 and net.subnet_of(addresses.GLOBAL_UNICAST)}
-    ipv4 = {str(net) for net in refused if net.version == 4 and str(net) != "255.255.255.255/32"}  # within 240.0.0.0/4
-    assert reached == {"0.0.0.0/0": ipv4, str(addresses.GLOBAL_UNICAST): inside}
+def test_the_values_say_what_the_policies_of_all_pools_have_in_common(full):
+    usual, given = doors(charts.rendered(EXISTING)), doors(full)
+    assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}} in usual.dns
+    assert (usual.clients, usual.allow, usual.deny) == ((), (), ())
+    assert usual.monitoring == ({"namespaceSelector": {}},)
+    assert given.clients == ({"namespaceSelector": {"matchLabels": {"team": "robots"}}},)
+    assert given.allow == ("10.1.0.0/16", "fd00::/64")
+    assert given.deny == ("8.8.8.8/32", "2a00::/32")
 
 
-def test_addresses_of_the_values_are_opened_and_shut(full):
-    reached = egress_to_addresses(full)
-    assert reached["10.1.0.0/16"] == reached["fd00::/64"] == set()
-    assert "8.8.8.8/32" in reached["0.0.0.0/0"]
-    assert "2a00::/32" in reached["2000::/3"]
-
-
-def test_browsers_reach_besides_only_routers_and_names():
-    rules = charts.one(charts.rendered(EXISTING), "NetworkPolicy", "browserpool-browser")["spec"]["egress"]
-    ports = sorted({port["port"] for rule in rules for port in rule.get("ports", [])})
-    assert ports == [53, 8080]
-    assert len(rules) == 3
+@pytest.mark.parametrize("off", [{"enabled": False}, {"browsers": {"enabled": False}}], ids=["all", "browsers"])
+def test_no_pool_has_a_policy_where_the_values_say_so(off):
+    assert doors(charts.rendered({**EXISTING, "networkPolicy": off})) is None
 
 
 def test_the_controller_reaches_names_the_database_and_the_api_server():
@@ -424,26 +422,17 @@ def peers(documents, name, port):
 
 def test_who_may_enter_where():
     documents = charts.rendered(BUNDLED)
-    assert peers(documents, "browserpool-browser", 8082) == {"router", "inject"}
     assert peers(documents, "browserpool-database", 5432) == {"router", "controller", "migrate"}
     assert "ingress" not in charts.one(documents, "NetworkPolicy", "browserpool-migrate")["spec"]
 
 
-@pytest.mark.parametrize(("name", "port"), [("browserpool-router", 8080), ("browserpool-browser", 8082)])
-def test_no_pod_gets_in_by_a_label_that_it_gives_itself(full, name, port):
-    rules = charts.one(full, "NetworkPolicy", name)["spec"]["ingress"]
-    (rule,) = [one for one in rules if port in {entry["port"] for entry in one["ports"]}]
+def test_no_pod_gets_in_by_a_label_that_it_gives_itself(full):
+    rules = charts.one(full, "NetworkPolicy", "browserpool-router")["spec"]["ingress"]
+    (rule,) = [one for one in rules if 8080 in {entry["port"] for entry in one["ports"]}]
     (hook,) = charts.one(full, "MutatingWebhookConfiguration", "browsers-browserpool")["webhooks"]
-    foreign = [peer for peer in rule["from"] if "namespaceSelector" in peer and "podSelector" in peer]
-    assert foreign == [{"namespaceSelector": hook["namespaceSelector"], "podSelector": hook["objectSelector"]}]
-
-
-def test_clients_that_connect_straight_to_browsers_are_let_in_where_they_are_named(full):
-    wanted = {"namespaceSelector": {"matchLabels": {"team": "robots"}}}
-    for documents, number in ((full, 1), (charts.rendered(EXISTING), 0)):
-        rule = charts.one(documents, "NetworkPolicy", "browserpool-browser")["spec"]["ingress"][0]
-        assert rule["from"].count(wanted) == number
-        assert rule["ports"] == [{"protocol": "TCP", "port": 8082}]
+    asked = {"namespaceSelector": hook["namespaceSelector"], "podSelector": hook["objectSelector"]}
+    assert [peer for peer in rule["from"] if "namespaceSelector" in peer and "podSelector" in peer] == [asked]
+    assert asked == network.SIDECARS
 
 
 def test_named_clients_shut_the_router_to_others_but_not_to_browsers(full):

@@ -19,7 +19,9 @@ from kubernetes.aio import client as official
 from browserpool.controller import kube
 
 NAMESPACE = "pools"
-ALL = (kube.PODS, kube.NODES, kube.SECRETS, kube.EVENTS, kube.LEASES, kube.DEPLOYMENTS, kube.POOLS, kube.SESSIONS)
+ALL = (
+    kube.PODS, kube.NODES, kube.SECRETS, kube.EVENTS, kube.LEASES, kube.DEPLOYMENTS, kube.NETWORK_POLICIES, kube.POOLS, kube.SESSIONS,
+)  # fmt: skip
 OTHERS = (
     kube.Resource(group="", version="v1", plural="namespaces", namespaced=False),
     kube.Resource(group="apiextensions.k8s.io", version="v1", plural="customresourcedefinitions", namespaced=False),

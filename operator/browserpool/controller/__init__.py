@@ -20,6 +20,7 @@ any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official 
 ``mirror``       what the API server has of one kind, kept in memory by list and watch
 ``wanted``       pools as the API server has them, invalid ones included
 ``pods``         the browsers' pods: what exists of them, and hands to make and delete them
+``policies``     the pools' NetworkPolicies
 ``nodes``        what becomes of each node, and which region it is of
 ``podstate``     what is read of a pod's or a node's object
 ``statuses``     writes pools' status, only what differs

@@ -21,6 +21,7 @@ from browserpool.controller import (
     nodes,
     ops,
     pods,
+    policies,
     reconciler,
     sessions,
     settings,
@@ -143,6 +144,7 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
 
     standing = nodes.Nodes(client, on_change=changed)
     running_pods = pods.Pods(client, standing, signing_key=config.signing_key, on_change=changed)
+    walls = policies.Policies(client, config.network_policy, on_change=changed)
     pools = mirror.Mirror(client, kube.POOLS, seen=wanted.read, on_change=changed)
     recorder = events.Recorder(client, identity=config.identity)
     replica.ownership = ours = installation.Installation(db, config.installation or config.namespace)
@@ -151,6 +153,7 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
         ownership=ours,
         pools=pools,
         pods=running_pods,
+        policies=walls,
         nodes=standing,
         statuses=statuses.Statuses(client, pools),
         chronicle=chronicle.Chronicle(recorder),
@@ -164,10 +167,12 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
             beside = [
                 group.create_task(standing.mirror.run(), name="nodes"),
                 group.create_task(running_pods.mirror.run(), name="pods"),
+                group.create_task(walls.mirror.run(), name="network policies"),
                 group.create_task(kopf_, name="kopf"),
             ]
             await standing.mirror.synced.wait()
             await running_pods.mirror.synced.wait()
+            await walls.mirror.synced.wait()
             beside.append(group.create_task(_keep_sessions(replica, db, ours), name="sessions"))
             replica.round = reconciler.Reconciler(world, wake, leads=lambda: replica.election.leading)
             await replica.round.run()

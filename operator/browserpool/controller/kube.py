@@ -44,6 +44,7 @@ NODES: Final = Resource(group="", version="v1", plural="nodes", namespaced=False
 SECRETS: Final = Resource(group="", version="v1", plural="secrets")
 EVENTS: Final = Resource(group="", version="v1", plural="events")
 LEASES: Final = Resource(group="coordination.k8s.io", version="v1", plural="leases")
+NETWORK_POLICIES: Final = Resource(group="networking.k8s.io", version="v1", plural="networkpolicies")
 DEPLOYMENTS: Final = Resource(group="apps", version="v1", plural="deployments")
 POOLS: Final = Resource(group="browserpool.dev", version="v1alpha1", plural="browserpools")
 SESSIONS: Final = Resource(group="browserpool.dev", version="v1alpha1", plural="browsersessions")

@@ -20,6 +20,7 @@ from browserpool.controller import (
     nodes,
     observe,
     pods,
+    policies,
     records,
     statuses,
     wanted,
@@ -70,6 +71,7 @@ class World:
     ownership: installation.Installation
     pools: mirror.Mirror[wanted.Wanted]
     pods: pods.Pods
+    policies: policies.Policies
     nodes: nodes.Nodes
     statuses: statuses.Statuses
     chronicle: chronicle.Chronicle
@@ -181,13 +183,15 @@ class Reconciler:
         for name, secrets in self._leftovers.seen(rows, there, wanted=objects.keys()):
             await world.pods.remove_secrets(secrets)
             self._leftovers.removed(name)
+        held = {name for name, of in there.items() if any(one.phase.exists for one in of.values())}
+        await world.policies.remove_but(living | held | objects.keys())
         await world.chronicle.tell(objects)
         return changed
 
     async def _refresh(self) -> None:
         world = self._world
-        if not (world.pods.mirror.connected and world.nodes.mirror.connected):
-            raise errors.ClusterUnavailable("The watches of pods and nodes are interrupted.")
+        if not all(one.mirror.connected for one in (world.pods, world.nodes, world.policies)):
+            raise errors.ClusterUnavailable("The watches of pods, nodes and network policies are interrupted.")
         if self._now() - self._refreshed >= _REFRESH:
             await world.pools.refresh()
             self._refreshed = self._now()
@@ -237,6 +241,8 @@ class Reconciler:
             wants = wanted.installed(look.pool, image=world.defaults.image, mark=world.defaults.mark)
         seen_world = self._observer.world(look.name, wants, look.rows, look.pods)
         actions = plan.plan(wants, seen_world)
+        if one is not None and wants is not None and not await self._is_walled(one, wants):
+            actions = tuple(action for action in actions if not isinstance(action, plan.Create))
         if one is not None and wants is not None:
             await self._show(one, wants, seen_world, heard=look.heard, problem=look.problem)
         if not actions:
@@ -251,6 +257,18 @@ class Reconciler:
                 world.chronicle.say(one, notices.Notice(reason="Failed", message=message, warning=True))
         # What was refused altogether is not asked for again at once.
         return len(failures) < len(actions)
+
+    async def _is_walled(self, one: wanted.Wanted, pool: BrowserPool) -> bool:
+        """Whether the pool's network policy is as it is to be: before that, no browser is made that could do without it."""
+        try:
+            await self._world.policies.keep(pool, self._world.defaults)
+        except errors.Unavailable:
+            raise
+        except errors.BrowserpoolError as error:
+            message = f"Its network policy cannot be written, so no browser is made. {error.message}"
+            self._world.chronicle.say(one, notices.Notice(reason="Failed", message=message, warning=True))
+            return False
+        return True
 
     # ------------------------------------------------------------ what is said
     async def _show(

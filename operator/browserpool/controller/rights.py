@@ -46,6 +46,12 @@ NAMESPACE: Final = (
         "the browsers' credentials, one Secret for 200 of them; a patch answers the whole object, and a create can be held to no "
         "name: what bounds this right is the namespace, which is the installation's own",
     ),
+    _right(
+        "networkpolicies",
+        "list watch create update delete",
+        "what each pool's browsers may reach, and be reached by; watched, so that one that is changed is put back",
+        group="networking.k8s.io",
+    ),
     _right("events", "create patch", "what a person would ask about"),
     _right(
         "leases",

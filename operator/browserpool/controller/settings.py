@@ -5,6 +5,7 @@ from typing import Literal, Self
 import pydantic
 from pydantic import Field
 
+from browserpool.controller.desired import network
 from browserpool.lib import logs
 
 
@@ -29,6 +30,11 @@ class ControllerSettings(pydantic.BaseModel):
     image_pull_secrets: str = Field(default="", description="names of pull secrets for browsers' images, with commas")
     owner_deployment: str = Field(
         default="", description="the controller's own Deployment: deleting it deletes browsers' pods; empty: no owner"
+    )
+
+    network_policy: pydantic.Json[network.Doors] | None = Field(
+        default=None,
+        description="what all pools' NetworkPolicies have in common, as JSON (desired.network.Doors); none: none are made",
     )
 
     installation: str = Field(

@@ -78,6 +78,13 @@ class Spillover(enum.StrEnum):
         return self in (Spillover.WHEN_STALE, Spillover.WHEN_EMPTY_OR_STALE)
 
 
+class NetworkPolicy(enum.StrEnum):
+    """Who says what a pool's pods may reach, and be reached by."""
+
+    MANAGED = "Managed"
+    UNMANAGED = "Unmanaged"
+
+
 class Region(_Part):
     """One region of a pool; what is left out is as the pool says."""
 
@@ -221,6 +228,11 @@ class PoolSpec(_Part):
         default=Egress(),
         description="What pages may reach: private, loopback, link-local and metadata addresses are refused unless "
         "allowed.",
+    )
+    network_policy: NetworkPolicy = Field(
+        default=NetworkPolicy.MANAGED,
+        description="Managed: the pods have a NetworkPolicy, in from routers and sidecars, out to public addresses, DNS, "
+        "routers and egress.allow, without egress.deny. Unmanaged: they have none of ours.",
     )
 
     @pydantic.model_validator(mode="after")

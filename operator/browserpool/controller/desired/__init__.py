@@ -16,6 +16,7 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 ``pod``         the manifest of a browser's pod
 ``merge``       the pool's template laid over it
 ``shards``      the Secrets that pods take their credentials from
+``network``     a pool's NetworkPolicy
 ``labels``      by which objects say whose they are
 =============== ======================================================================================
 """
