@@ -127,6 +127,36 @@ async def test_own_ports_are_refused_even_where_loopback_is_allowed():
         writer.close()
 
 
+async def test_hosts_that_a_session_may_not_reach_are_refused_before_anybody_is_asked_for_them():
+    asked = []
+
+    async def resolve(host):
+        asked.append(host)
+        return (ipaddress.ip_address("127.0.0.1"),)
+
+    async with site.running() as web, proxy.guard(LOOPBACK, resolve=resolve) as guard:
+        reader, writer, reply = await ask(guard, "other.test", web.port)
+        assert reply == OK
+        guard.restrict(("*.good.test", "127.0.0.1"))
+        await closed(reader)
+        writer.close()
+        asked.clear()
+        for host in ("other.test", "good.test", "good.test.evil.test", "127.0.0.2"):
+            code, note = await refused(guard, host, web.port)
+            assert (code, note.code) == (socks.Reply.NOT_ALLOWED, errors.Code.INVALID_ADDRESS)
+        assert asked == []
+        for host in ("a.good.test", "127.0.0.1"):
+            _, writer, reply = await ask(guard, host, web.port)
+            assert reply == OK
+            writer.close()
+        guard.restrict(())
+        assert (await refused(guard, "a.good.test", web.port))[0] == socks.Reply.NOT_ALLOWED
+        guard.restrict(None)
+        _, writer, reply = await ask(guard, "other.test", web.port)
+        assert reply == OK
+        writer.close()
+
+
 def test_this_machine_is_known_by_all_of_its_addresses():
     assert all(
         dial.is_this_machine(ipaddress.ip_address(text))

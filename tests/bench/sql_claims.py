@@ -14,7 +14,7 @@ FLOOR = "\\set id random(1, 20000)\nupdate floor set value = value + 1 where id 
 def claims(name, *, node="null"):
     text = pgbench.statement(
         "leases", name, session_id="'s' || :session", pool="'bench'::text", region="'eu'::text", node=node, kind="'action'",
-        token="'t'", holder="'bench'", keep_alive="10", max_lifetime="null", freshness="15", slot=":slot",
+        token="'t'", holder="'bench'", keep_alive="10", max_lifetime="null", freshness="15", slot=":slot", terms="null",
     )  # fmt: skip
     return f"\\set session random(1, 9000000000000000)\n\\set slot random(0, 2147483646)\n{text}\n"
 

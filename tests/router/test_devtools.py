@@ -1,11 +1,15 @@
 """Sessions over HTTP and Chrome's own /json: bare JSON, Chrome's shapes, this router's addresses."""
 
+import base64
 import urllib.parse
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import cloudflare
 import pytest
 
 from browserpool.lib import clock
+from browserpool.model import terms
 from browserpool.model.names import TokenName
 from browserpool.store import connect
 from support import routers, waiting
@@ -52,13 +56,89 @@ async def test_a_token_in_the_query_is_handed_on_in_the_addresses(rig: routers.R
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(b'{"guardrails": {"allowedDomains": ["example.com"]}}', "guardrails"), (b"{", "JSON"), (b"[1]", "JSON object")],
+    [
+        (b'{"guardrails": {"allowedDomains": ["https://example.com"]}}', "no hostname"),
+        (b'{"guardrails": {"allowedDomainSets": ["https://example.com/list"]}}', "common-cdns"),
+        (b'{"guardrails": {"blockedDomains": []}}', "blockedDomains"),
+        (b"{", "JSON"),
+        (b"[1]", "JSON object"),
+    ],
 )
 async def test_a_wish_that_cannot_be_kept_is_refused_before_a_claim(rig: routers.Rig, body: bytes, words: str) -> None:
     await rig.make_pool()
     answer = await rig.request("POST", "/devtools/browser", data=body)
     assert (answer.status, words in answer.message) == (400, True)
     assert await rig.states() == {"ready": 1}
+
+
+async def test_guardrails_go_with_every_claim_token_of_their_session(rig: routers.Rig) -> None:
+    """Also from a router that only has the store's word for the session."""
+    [agent] = await rig.make_pool()
+    body = b'{"guardrails": {"allowedDomains": ["example.com", "*.Example.com"]}}'
+    session = (await rig.request("POST", "/devtools/browser?targets=true", data=body)).json["sessionId"]
+    assert agent.terms == [terms.Terms(allowed_hosts=("example.com", "*.example.com"))]
+    holding = rig.running.services.claiming.holding
+    held = holding.get(session)
+    assert held is not None
+    del holding._held[session]  # as a router that was started since
+    assert (await _get(rig, f"/devtools/browser/{session}/json/list")).status == 200
+    assert agent.terms == [terms.Terms(allowed_hosts=("example.com", "*.example.com"))] * 2
+    assert (await rig.request("DELETE", f"/devtools/browser/{session}")).json == {"status": "closed"}
+
+    await rig.until_ready()
+    assert (await rig.post("/devtools/browser?targets=true")).status == 200
+    assert agent.terms[-1] == terms.NONE
+
+
+async def test_what_opens_a_websocket_has_its_guardrails_in_a_header(rig: routers.Rig) -> None:
+    [agent] = await rig.make_pool()
+    said = base64.urlsafe_b64encode(b'{"allowedDomains": []}').rstrip(b"=").decode()
+    headers = {**rig.bearer(), "cf-brapi-guardrails": said}
+    async with rig.client.ws_connect(f"{rig.ws}/devtools/browser", headers=headers) as socket:
+        await socket.send_str("{}")
+        assert await socket.receive_str(timeout=10) == "{}"
+    assert agent.terms == [terms.Terms(allowed_hosts=())]
+    for wrong in ("%%%", "bm8"):
+        answer = await rig.request("POST", "/devtools/browser", headers={"cf-brapi-guardrails": wrong})
+        assert answer.status == 400
+
+
+async def test_a_recording_is_refused_where_none_is_made(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    answer = await rig.post("/devtools/browser?recording=true")
+    assert (answer.status, "BROWSERPOOL_RECORDINGS" in answer.message) == (400, True)
+    assert (await rig.post("/devtools/browser?recording=false&lab=true")).status == 200
+
+
+async def test_who_is_connected_stands_in_the_list_and_in_the_history(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    session = await started(rig)
+    assert "connectionId" not in (await _get(rig, "/devtools/session")).json[0]
+    where = f"{rig.ws}/devtools/browser/{session}"
+
+    async def shown() -> dict[str, Any]:
+        return (await _get(rig, f"/devtools/session/{session}")).json
+
+    async with rig.client.ws_connect(where, headers=rig.bearer()):
+        await waiting.until(lambda: _has(shown, "connectionId"))
+        first = await shown()
+        assert first["startTime"] <= first["connectionStartTime"]
+        assert "connectionEndTime" not in first
+        assert (await _get(rig, "/devtools/session")).json == [first]
+    await waiting.until(lambda: _has(shown, "connectionId", there=False))
+    await rig.request("DELETE", f"/devtools/browser/{session}")
+    past = await shown()
+    assert past["connectionId"] == first["connectionId"]
+    assert past["connectionStartTime"] <= past["connectionEndTime"] <= past["endTime"]
+    assert (past["closeReason"], past["closeReasonText"]) == (1, "NormalClosure")
+
+
+async def _get(rig: routers.Rig, path: str) -> routers.Answer:
+    return await rig.request("GET", path)
+
+
+async def _has(shown: Callable[[], Awaitable[dict[str, Any]]], field: str, *, there: bool = True) -> bool:
+    return (field in await shown()) is there
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"guardrails": {}}', b'{"guardrails": null}'])

@@ -16,6 +16,7 @@ WISH = {
     "keep_alive": 60.0,
     "max_lifetime": None,
     "freshness": 15.0,
+    "terms": None,
 }
 
 

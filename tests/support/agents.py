@@ -19,6 +19,7 @@ from aiohttp import web
 
 from browserpool.lib import web as server
 from browserpool.model import agentapi, credentials
+from browserpool.model import terms as session_terms
 from browserpool.model.names import BrowserId, Fence, SessionId
 from support import waiting
 
@@ -107,6 +108,7 @@ def token(
     browser: BrowserId = BROWSER,
     key: str = CLAIM_KEY,
     expires: datetime.datetime = DATABASE_NOW + datetime.timedelta(minutes=5),
+    terms: session_terms.Terms = session_terms.NONE,
 ) -> str:
     """A claim token, as a router signs it."""
     made = credentials.ClaimToken(
@@ -115,6 +117,7 @@ def token(
         fence=Fence(fence),
         kind=kind,
         expires=expires.timestamp(),
+        terms=terms,
     )
     return credentials.sign(made, key=key)
 

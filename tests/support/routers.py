@@ -17,6 +17,7 @@ from aiohttp import web
 from browserpool.lib import chance, clock, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, browsers, credentials, errors, names, pool, tokens
+from browserpool.model import terms as session_terms
 from browserpool.model.wire import envelope
 from browserpool.router import app, settings
 from browserpool.store import browsers as browser_rows
@@ -77,6 +78,8 @@ class Agent:
     running: int = 0
     served: list[tuple[str, bytes]] = dataclasses.field(default_factory=list)
     sessions: list[str] = dataclasses.field(default_factory=list)
+    terms: list[session_terms.Terms] = dataclasses.field(default_factory=list)
+    """Of each claim token that was shown for work."""
     targets: list[str] = dataclasses.field(default_factory=lambda: ["PAGE1"])
     sockets: set[web.WebSocketResponse] = dataclasses.field(default_factory=set)
     overlapping: bool = False
@@ -178,6 +181,7 @@ class Agent:
         if token.fence > self.fence:
             self.sessions.append(token.session_id)
         self.fence = token.fence
+        self.terms.append(token.terms)
         return token
 
     def _let_in(self, request: web.Request) -> web.Response | None:
@@ -378,6 +382,7 @@ def config(dsn: str, **changes: Any) -> settings.RouterSettings:
         "renew_interval": 0.1,
         "expire_interval": 0.1,
         "status_reload": 0.1,
+        "usage_interval": 0.1,
         "max_batch_timeout": 0.05,
         "poll_first": 0.02,
         "poll_most": 0.1,

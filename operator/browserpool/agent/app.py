@@ -70,6 +70,7 @@ class Agent:
         )
         self.custody = custody.Custody(
             keeper=self.supervisor,
+            egress=guard,
             recycle=wanted.recycle,
             recycle_after=wanted.recycle_after,
             changed=self.heart.changed,

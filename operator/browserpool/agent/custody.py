@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 from browserpool.agent import chromium, session, supervisor
 from browserpool.lib import tasks
@@ -24,6 +24,13 @@ STOP_DEADLINE = 5.0
 """Seconds that work of an ended session gets to clean up; what still runs then loses its Chromium."""
 CLEAN_DEADLINE = 20.0
 """Seconds for cleaning, a restart included."""
+
+
+class Egress(Protocol):
+    """The guard, as far as a session's terms go."""
+
+    def restrict(self, hosts: tuple[str, ...] | None) -> None:
+        """Let pages reach these hosts only; ``None``: what the pool allows."""
 
 
 class _Use:
@@ -49,11 +56,14 @@ class Custody:
         self,
         *,
         keeper: supervisor.Supervisor[chromium.Chromium],
+        egress: Egress,
         recycle: Literal["Restart", "Delete"],
         recycle_after: int,
         changed: Callable[[], None],
     ) -> None:
         self._keeper = keeper
+        self._egress = egress
+        self._restricted: Fence | None = None
         self._recycle: Literal["Restart", "Delete"] = recycle
         self._recycle_after = recycle_after
         self._changed = changed
@@ -96,6 +106,7 @@ class Custody:
         try:
             async with use.scope:
                 child = await self._made_ready(before=self._book.before)
+                self._keep_to(token)
                 child.traces = session.served(child.traces, fence=token.fence, profile=profile)
                 with _ends_with(child, use):
                     yield child
@@ -151,6 +162,19 @@ class Custody:
             )
         return child
 
+    def _keep_to(self, token: ClaimToken) -> None:
+        """The session's terms hold from its first request on, and nothing that it shows later changes them."""
+        hosts = token.terms.allowed_hosts
+        if hosts is not None and self._restricted != token.fence:
+            self._restricted = token.fence
+            self._egress.restrict(hosts)
+
+    def _let_go(self) -> None:
+        """What the ended session was bound to binds the next one no more. Its Chromium is gone by now."""
+        if self._restricted is not None:
+            self._restricted = None
+            self._egress.restrict(None)
+
     async def _cleaned(self, fence: Fence) -> bool:
         """Clean, though the request that asks for it may go away meanwhile; whether it is done in time."""
         try:
@@ -167,6 +191,7 @@ class Custody:
             await self._stop(self._uses_up_to(fence), errors.StaleFence("The session has ended."))
             done = await self._recycle_chromium()
             if done and self._book is not None:
+                self._let_go()
                 self._book = session.cleaned(self._book, fence)
                 self._changed()
             return done

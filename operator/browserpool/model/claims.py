@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import enum
 
+from browserpool.model import terms as session_terms
 from browserpool.model.names import (
     BrowserId,
     Fence,
@@ -88,6 +89,7 @@ class ClaimRequest:
     spill_when_stale: bool = False
     max_lifetime: float | None = None
     token: TokenName | None = None
+    terms: session_terms.Terms = session_terms.NONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

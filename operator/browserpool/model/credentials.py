@@ -17,6 +17,7 @@ import hmac
 import orjson
 
 from browserpool.model import errors
+from browserpool.model import terms as session_terms
 from browserpool.model.names import BrowserId, Fence, SessionId
 
 
@@ -41,13 +42,14 @@ def is_agent_token(token: str, *, signing_key: str, browser_id: BrowserId) -> bo
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimToken:
-    """``expires`` is in seconds since 1970 on the database's clock."""
+    """``expires`` is in seconds since 1970 on the database's clock. ``terms`` are the session's, and the agent keeps to them."""
 
     browser_id: BrowserId
     session_id: SessionId
     fence: Fence
     kind: str
     expires: float
+    terms: session_terms.Terms = session_terms.NONE
 
 
 def _encode(data: bytes) -> str:
@@ -64,7 +66,10 @@ def _signature(payload: str, key: str) -> bytes:
 
 def sign(token: ClaimToken, *, key: str) -> str:
     """``token`` as text, signed with the browser's claim key."""
-    payload = _encode(orjson.dumps([token.browser_id, token.session_id, token.fence, token.kind, token.expires]))
+    fields: list[object] = [token.browser_id, token.session_id, token.fence, token.kind, token.expires]
+    if token.terms:
+        fields.append(session_terms.plain(token.terms))
+    payload = _encode(orjson.dumps(fields))
     return f"{payload}.{_encode(_signature(payload, key))}"
 
 
@@ -90,6 +95,7 @@ def verify(text: str, *, key: str, browser_id: BrowserId, now: float) -> ClaimTo
         fence=Fence(fields[2]),
         kind=fields[3],
         expires=fields[4],
+        terms=session_terms.from_plain(fields[5]) if len(fields) > 5 else session_terms.NONE,
     )
     if token.browser_id != browser_id:
         raise errors.Unauthorized(f"The claim token is for browser {token.browser_id}, and this is {browser_id}.")

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 
+from browserpool.model import terms as session_terms
 from browserpool.model.claims import CloseReason, SessionKind
 from browserpool.model.names import (
     BrowserId,
@@ -38,6 +39,15 @@ class Ended:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """The CDP connection of a session that was opened last. ``ended_at``: none while it is open."""
+
+    connection_id: str
+    started_at: datetime.datetime
+    ended_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A live session. ``now`` is the database's time of reading; ``ends_at`` is the end that no renewal passes."""
 
@@ -57,6 +67,8 @@ class Session:
     ends_at: datetime.datetime | None
     keep_alive: float
     now: datetime.datetime
+    terms: session_terms.Terms = session_terms.NONE
+    connection: Connection | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +88,4 @@ class Past:
     started_at: datetime.datetime
     ended_at: datetime.datetime
     reason: CloseReason
+    connection: Connection | None = None

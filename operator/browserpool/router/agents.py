@@ -17,6 +17,7 @@ import orjson
 import yarl
 
 from browserpool.model import agentapi, credentials, errors
+from browserpool.model import terms as session_terms
 from browserpool.model.names import BrowserId, Fence, SessionId
 from browserpool.router import dbclock
 
@@ -43,6 +44,7 @@ class Party:
     fence: Fence
     address: str
     kind: str
+    terms: session_terms.Terms = session_terms.NONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class Agents:
             fence=party.fence,
             kind=party.kind,
             expires=now + TOKEN_LIFE,
+            terms=party.terms,
         )
         return credentials.sign(token, key=key)
 

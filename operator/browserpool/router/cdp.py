@@ -13,8 +13,10 @@ from typing import Any
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.model import claims, errors
-from browserpool.router import actions, bridge, holding, lookup, services
+from browserpool.lib import chance
+from browserpool.model import claims, errors, terms
+from browserpool.router import actions, binding, bridge, holding, lookup, services
+from browserpool.store import sessions
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 async def launch(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser: claim a browser and connect to it."""
     bridge.ask_for_websocket(call.request)
-    wanted = await call.wanted(claims.SessionKind.CDP)
+    wanted = await call.wanted(claims.SessionKind.CDP, terms=await terms_of(call))
 
     async def connect(held: holding.Held) -> bridge.Upstream:
         return await call.services.agents.cdp(held.party)
@@ -36,8 +38,15 @@ async def launch(call: services.Call) -> web.StreamResponse:
 async def reconnect(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser/{session}: the session again, or once more."""
     bridge.ask_for_websocket(call.request)
-    held = await lookup.mine(call)
-    return await _serve(call, held, await _upstream(call, held))
+    return await connect(call, await lookup.mine(call))
+
+
+async def connect(
+    call: services.Call, held: holding.Held, *, kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse
+) -> web.StreamResponse:
+    """Connect to a session that exists; ``kind`` as for ``bridge.accept``."""
+    bridge.ask_for_websocket(call.request)
+    return await _serve(call, held, await _upstream(call, held), kind=kind)
 
 
 async def page(call: services.Call) -> web.StreamResponse:
@@ -58,15 +67,27 @@ async def any_page(call: services.Call) -> web.StreamResponse:
     raise errors.NotFound(f"None of your sessions has a page {target[:64]!r}.")
 
 
+async def terms_of(call: services.Call) -> terms.Terms:
+    """What the request asks its new session to be bound to.
+
+    Raises:
+        errors.InvalidRequest: a bound that cannot be kept to.
+    """
+    request = call.request
+    body = await request.read() if request.can_read_body else b""
+    recordings = call.services.settings.recordings
+    return binding.wished(body=body, headers=request.headers, query=request.query, recordings=recordings)
+
+
 @contextlib.asynccontextmanager
 async def counted(call: services.Call) -> AsyncIterator[Any]:
     """Count one session of the caller's: yields a function that hands the count to the session. Left without it, nothing is counted.
 
     Raises:
-        errors.TooManyRequests: over the token's rate or concurrency.
+        errors.TooManyRequests: over the token's rate, concurrency or browser time.
     """
     token, quotas = call.token, call.services.quotas
-    quotas.pass_rate(token.name, rate=token.rate_per_second)
+    quotas.admit(token)
     await call.enter()
     handed = False
 
@@ -97,14 +118,15 @@ async def _serve(
     *,
     whole: bool = True,
     headers: dict[str, str] | None = None,
+    kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse,
 ) -> web.StreamResponse:
     """Bridge client and browser until one of them ends. ``whole``: the browser's own connection, with which the session ends too."""
-    client = bridge.accept(headers or {})
+    client = bridge.accept(headers or {}, kind=kind)
     claiming = call.services.claiming
     claiming.holding.add(held)
     held.touch()
     ended = asyncio.Event()
-    with _connected(held):
+    with _connected(held), _recorded(call.services, held):
         try:
             await client.prepare(call.request)
             await _bridged(call, held, client, upstream, goodbye=ended.set)
@@ -159,3 +181,24 @@ def _connected(held: holding.Held) -> Iterator[None]:
     finally:
         held.connections -= 1
         gauge.dec()
+
+
+@contextlib.contextmanager
+def _recorded(parts: services.Services, held: holding.Held) -> Iterator[None]:
+    """The session's row says who is connected, for its list and its history. The client never waits for it."""
+    fence, connection_id = held.party.fence, chance.unique_id()
+
+    async def begun() -> None:
+        with contextlib.suppress(errors.Unavailable):
+            await sessions.connected(parts.db, held.session_id, fence=fence, connection_id=connection_id)
+
+    async def ended(after: "asyncio.Task[None]") -> None:
+        await asyncio.wait({after})
+        with contextlib.suppress(errors.Unavailable):
+            await sessions.disconnected(parts.db, held.session_id, fence=fence, connection_id=connection_id)
+
+    beginning = parts.background.spawn(begun(), name="record a connection")
+    try:
+        yield
+    finally:
+        parts.background.spawn(ended(beginning), name="record a connection's end")

@@ -186,6 +186,7 @@ class Claiming:
             fence=claim.fence,
             address=claim.address,
             kind=request.kind,
+            terms=request.terms,
         )
         return holding.Held(
             party=party,
@@ -210,6 +211,7 @@ class Claiming:
             fence=live.fence,
             address=live.address,
             kind=live.kind,
+            terms=live.terms,
         )
         return holding.Held(
             party=party,

@@ -13,7 +13,7 @@ from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, errors, names
 from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
-from browserpool.router import actions, addresses, cdp, direct, holding, lookup, services
+from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services
 from browserpool.store import sessions
 
 END_WAIT: Final = 5.0
@@ -29,9 +29,8 @@ async def create(call: services.Call) -> web.StreamResponse:
 
     ``direct=true``: the answer holds the pod's own address too.
     """
-    await _refuse_guardrails(call.request)
-    wanted = await call.wanted(claims.SessionKind.CDP)
-    targets = call.request.query.get("targets", "").lower() in ("true", "1")
+    wanted = await call.wanted(claims.SessionKind.CDP, terms=await cdp.terms_of(call))
+    targets = binding.is_yes(call.request.query.get("targets"))
 
     async def look(held: holding.Held) -> Any:
         return await chrome(call, held, "list") if targets else None
@@ -57,22 +56,6 @@ async def delete(call: services.Call) -> web.StreamResponse:
     release = call.services.claiming.release(held)
     done, _ = await asyncio.wait({release}, timeout=END_WAIT)
     return lib_web.json_response({"status": "closed" if done else "closing"})
-
-
-async def _refuse_guardrails(request: web.Request) -> None:
-    """A wish to be kept on some domains must not be dropped without a word."""
-    if not request.can_read_body:
-        return
-    try:
-        body = orjson.loads(await request.read() or b"{}")
-    except ValueError as error:
-        raise errors.InvalidRequest(f"The body must be a JSON object: {error}.") from error
-    if not isinstance(body, dict):
-        raise errors.InvalidRequest("The body must be a JSON object.")
-    if body.get("guardrails"):
-        raise errors.InvalidRequest(
-            "guardrails cannot be kept to by this version; leave the field out, or set egress in the pool's spec."
-        )
 
 
 # ---------------------------------------------------------------- Chrome's own /json of one session
@@ -162,7 +145,7 @@ async def listing(call: services.Call) -> web.StreamResponse:
         limit=_whole(query.get("limit"), "limit", default=100, most=MOST_LISTED),
         offset=_whole(query.get("offset"), "offset", default=0, most=10**9),
     )
-    return lib_web.json_response([_live(call, one) for one in found])
+    return lib_web.json_response([live_shown(call, one) for one in found])
 
 
 async def one(call: services.Call) -> web.StreamResponse:
@@ -171,14 +154,15 @@ async def one(call: services.Call) -> web.StreamResponse:
     if names.is_session_id(session_id):
         live = await sessions.live(call.services.db, session_id)
         if live is not None and call.may_use(live.pool, live.token):
-            return lib_web.json_response(_live(call, live))
+            return lib_web.json_response(live_shown(call, live))
         past = await sessions.history(call.services.db, session_id)
         if past is not None and call.may_use(past.pool, past.token):
-            return lib_web.json_response(_past(past))
+            return lib_web.json_response(past_shown(past))
     raise lookup.unknown(session_id)
 
 
-def _live(call: services.Call, session: model.Session) -> dict[str, Any]:
+def live_shown(call: services.Call, session: model.Session) -> dict[str, Any]:
+    """What a client reads of a live session."""
     shown: dict[str, Any] = {
         "sessionId": session.session_id,
         "startTime": milliseconds(session.started_at),
@@ -187,12 +171,16 @@ def _live(call: services.Call, session: model.Session) -> dict[str, Any]:
         "kind": session.kind,
         "expiresAt": milliseconds(session.expires_at),
     }
+    # Present means: somebody is connected now.
+    if session.connection is not None and session.connection.ended_at is None:
+        shown |= _connection(session.connection)
     if session.kind is claims.SessionKind.CDP:
         shown["webSocketDebuggerUrl"] = addresses.browser(base(call), session.session_id, suffix_=suffix(call))
     return shown
 
 
-def _past(session: model.Past) -> dict[str, Any]:
+def past_shown(session: model.Past) -> dict[str, Any]:
+    """What a client reads of one that is over."""
     return {
         "sessionId": session.session_id,
         "startTime": milliseconds(session.started_at),
@@ -202,7 +190,19 @@ def _past(session: model.Past) -> dict[str, Any]:
         "pool": session.pool,
         "region": session.region,
         "kind": session.kind,
+        **({} if session.connection is None else _connection(session.connection)),
     }
+
+
+def _connection(connection: model.Connection) -> dict[str, Any]:
+    """The CDP connection that was opened last."""
+    shown: dict[str, Any] = {
+        "connectionId": connection.connection_id,
+        "connectionStartTime": milliseconds(connection.started_at),
+    }
+    if connection.ended_at is not None:
+        shown["connectionEndTime"] = milliseconds(connection.ended_at)
+    return shown
 
 
 def milliseconds(moment: datetime.datetime) -> int:

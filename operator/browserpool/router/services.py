@@ -9,6 +9,7 @@ from aiohttp import web
 
 from browserpool.lib import chance, tasks
 from browserpool.model import claims, errors, tokens
+from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import agents, catalog, claiming, dbclock, place, quotas, settings, target
 from browserpool.store import connect, heartbeats
@@ -64,17 +65,19 @@ class Call:
             action_lease=services.settings.action_lease,
         )
 
-    async def wanted(self, kind: claims.SessionKind) -> target.Target:
-        """What the request wants claimed; looked at once more with fresh eyes if there is no such pool.
+    async def wanted(
+        self, kind: claims.SessionKind, *, terms: session_terms.Terms = session_terms.NONE
+    ) -> target.Target:
+        """What the request wants claimed, to be bound to ``terms``; looked at once more with fresh eyes if there is no such pool.
 
         Raises:
             errors.NotFound, errors.Forbidden, errors.InvalidRequest: as ``target.resolve``.
         """
         try:
-            return self._target(kind)
+            return self._target(kind).bound(terms)
         except errors.NotFound:
             await self.services.catalog.hurry()
-            return self._target(kind)
+            return self._target(kind).bound(terms)
 
     async def enter(self) -> None:
         """Count one more session of the caller's, until ``Quotas.leave``.

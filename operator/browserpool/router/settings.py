@@ -70,6 +70,18 @@ class RouterSettings(pydantic.BaseModel):
         default=10.0, gt=0, description="keep-alive of a quick action's session; renewed while it runs"
     )
     renew_interval: float = Field(default=3.0, gt=0)
+    recordings: bool = Field(default=False, description="whether sessions may ask to be recorded (recording=true)")
+
+    cache: keeping.Where = Field(
+        default="memory",
+        description="where answers of quick actions are kept for cacheTTL: memory, postgres (routers share them), off",
+    )
+    cache_bytes: int = Field(default=64 * 1024 * 1024, ge=0, description="answers kept in memory, in all")
+    cache_store_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=0, description="answers kept in Postgres, of all routers together"
+    )
+    cache_answer_bytes: int = Field(default=4 * 1024 * 1024, ge=0, description="a larger answer is not kept")
+
     expire_interval: float = Field(default=1.0, gt=0)
     connect_timeout: float = Field(default=2.0, gt=0, description="until an agent takes a connection")
     action_timeout: float = Field(default=330.0, gt=0, description="for an action whose body sets no shorter bound")

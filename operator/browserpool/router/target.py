@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from browserpool.model import claims, errors
 from browserpool.model import nodes as model
 from browserpool.model import pool as manifest
+from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, SessionId, TokenName, ZoneName
 
 MIN_KEEP_ALIVE_MS = 10_000
@@ -55,6 +56,10 @@ class Target:
     def again(self, session_id: SessionId) -> "Target":
         """The same wish for another browser."""
         return dataclasses.replace(self, request=dataclasses.replace(self.request, session_id=session_id))
+
+    def bound(self, terms: session_terms.Terms) -> "Target":
+        """The same wish for a session that is bound to ``terms``."""
+        return dataclasses.replace(self, request=dataclasses.replace(self.request, terms=terms))
 
 
 def wishes(*, query: Mapping[str, str], headers: Mapping[str, str]) -> Wishes:

@@ -12,7 +12,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``migrate``      brings a database to the schema that this code needs
 ``browsers``     register, locate, hello, drain, withdraw, forget, sweep, claimable, listing
 ``leases``       claim, renew, release, expire
-``sessions``     live and past sessions, to be read
+``sessions``     live and past sessions, and who is connected to them
 ``heartbeats``   the batch writer
 ``regions``      regions, and how far behind their heartbeats are
 ``nodes``        the cluster's nodes, their regions and zones

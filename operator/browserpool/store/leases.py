@@ -5,9 +5,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from browserpool import metrics
 from browserpool.lib import chance
-from browserpool.model import errors
+from browserpool.model import errors, terms
 from browserpool.model.claims import Claim, ClaimAnswer, ClaimRequest, CloseReason, Locality, Outcome
 from browserpool.model.names import BrowserId, Fence, HolderId, SessionId
 from browserpool.model.sessions import Ended, Held
@@ -25,7 +27,8 @@ async def claim(db: connect.Database, request: ClaimRequest, *, freshness: float
     A caller that is cancelled while this runs may have a browser and not know it: shield it and release, or the lease runs out.
     """
     parameters = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
-    parameters |= {"freshness": freshness, "slot": chance.below(2**31)}
+    written = orjson.dumps(terms.plain(request.terms)).decode() if request.terms else None
+    parameters |= {"freshness": freshness, "slot": chance.below(2**31), "terms": written}
     usual = "claim_on_node" if request.node is not None else "claim_in_region" if request.zone is None else "claim"
     for statement in (usual, "claim", "claim"):
         # A conflict: another claim of this very id has just won, or had won before; the function finds it.

@@ -1,12 +1,13 @@
-"""Sessions, to be read: live ones from their browsers' rows, past ones from the history."""
+"""Sessions: live ones in their browsers' rows, past ones in the history; who is connected to them."""
 
 import datetime
 from collections.abc import Collection
 from typing import Any
 
+from browserpool.model import terms as model_terms
 from browserpool.model.claims import CloseReason, SessionKind
-from browserpool.model.names import PoolName, SessionId, TokenName
-from browserpool.model.sessions import Past, Session
+from browserpool.model.names import Fence, PoolName, SessionId, TokenName
+from browserpool.model.sessions import Connection, Past, Session
 from browserpool.store import connect, queries
 
 _SQL = queries.topic("sessions")
@@ -42,6 +43,18 @@ async def moment(db: connect.Database) -> datetime.datetime:
     return found
 
 
+async def connected(db: connect.Database, session_id: SessionId, *, fence: Fence, connection_id: str) -> None:
+    """A client has opened this CDP connection to the session."""
+    parameters = {"session_id": session_id, "fence": fence, "connection_id": connection_id}
+    await connect.execute(db, _SQL["connected"], parameters)
+
+
+async def disconnected(db: connect.Database, session_id: SessionId, *, fence: Fence, connection_id: str) -> None:
+    """It is closed."""
+    parameters = {"session_id": session_id, "fence": fence, "connection_id": connection_id}
+    await connect.execute(db, _SQL["disconnected"], parameters)
+
+
 async def history(db: connect.Database, session_id: SessionId) -> Past | None:
     """The ended session of this id, if it is still remembered."""
     return await connect.fetch_one(db, _SQL["history"], {"session_id": session_id}, into=_past)
@@ -68,8 +81,16 @@ def _page(token: TokenName | None, pools: Collection[PoolName] | None, limit: in
     return {"token": token, "pools": None if pools is None else list(pools), "limit": limit, "offset": offset}
 
 
-def _session(*, kind: str, **columns: Any) -> Session:
-    return Session(kind=SessionKind(kind), **columns)
+def _session(*, kind: str, terms: dict[str, Any] | None, **columns: Any) -> Session:
+    connection = _connection(columns)
+    return Session(kind=SessionKind(kind), terms=model_terms.from_plain(terms), connection=connection, **columns)
+
+
+def _connection(columns: dict[str, Any]) -> Connection | None:
+    """Take the connection's columns out of a row."""
+    found = {name: columns.pop(f"connection_{name}") for name in ("id", "started_at", "ended_at")}
+    connection_id = found.pop("id")
+    return None if connection_id is None else Connection(connection_id=connection_id, **found)
 
 
 def _moment(*, now: datetime.datetime) -> datetime.datetime:
@@ -77,4 +98,5 @@ def _moment(*, now: datetime.datetime) -> datetime.datetime:
 
 
 def _past(*, kind: str, reason: int, **columns: Any) -> Past:
-    return Past(kind=SessionKind(kind), reason=CloseReason(reason), **columns)
+    connection = _connection(columns)
+    return Past(kind=SessionKind(kind), reason=CloseReason(reason), connection=connection, **columns)

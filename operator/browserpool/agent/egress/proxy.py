@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from browserpool.agent.egress import client, dial, names, notes, policy, refusals, relay, socks
 from browserpool.lib import clock, listening, tasks
+from browserpool.model import terms
 
 HOST: Final = "127.0.0.1"
 HANDSHAKE: Final = 30.0
@@ -29,6 +30,7 @@ class Guard:
         self._resolve = resolve
         self._monotonic = monotonic
         self._own_ports: set[int] = set()
+        self._hosts: tuple[str, ...] | None = None
         self._clients: set[client.Client] = set()
         self._work = tasks.Background(grace=_GRACE)
         self.notes = notes.Notes(monotonic=monotonic)
@@ -47,12 +49,21 @@ class Guard:
         """``port`` is no longer the agent's nor Chromium's."""
         self._own_ports.discard(port)
 
+    def restrict(self, hosts: tuple[str, ...] | None) -> None:
+        """From now on only hosts of these patterns are reached (``terms.is_allowed``), by new connections only; ``None``: any again."""
+        self._hosts = hosts
+        for each in tuple(self._clients):
+            each.abort()
+
     async def route(self, host: str, port: int) -> Sequence[policy.Address]:
         """The addresses to try for ``host``, every one judged.
 
         Raises:
-            refusals.Refused: the host has none, or one of them is forbidden.
+            refusals.Refused: the host has none, or one of them is forbidden; or it is not one that the session may reach.
         """
+        if self._hosts is not None and not terms.is_allowed(host, self._hosts):
+            # Not even asked for: a name that is resolved tells whoever answers for it.
+            raise refusals.guarded(host, port)
         try:
             addresses = await self._resolve(host)
         except names.NotFound as error:

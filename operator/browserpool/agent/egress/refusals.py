@@ -36,6 +36,16 @@ def forbidden(host: str, port: int, address: policy.Address, reason: str) -> Ref
     )
 
 
+def guarded(host: str, port: int) -> Refused:
+    """The session's guardrails do not have this host."""
+    return Refused(
+        f"The session's guardrails do not let pages reach {host}:{port}.",
+        reply=socks.Reply.NOT_ALLOWED,
+        code=errors.Code.INVALID_ADDRESS,
+        verdict="guardrail",
+    )
+
+
 def timed_out(host: str, port: int, seconds: float) -> Refused:
     """No address answered."""
     return Refused(

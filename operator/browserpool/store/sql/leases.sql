@@ -12,6 +12,7 @@ update browsers b set
     session_id = %(session_id)s,
     session_kind = %(kind)s::session_kind,
     session_token = %(token)s,
+    session_terms = %(terms)s::jsonb,
     holder = %(holder)s,
     keep_alive = %(keep_alive)s::double precision,
     lease_ends_at = now() + make_interval(secs => %(max_lifetime)s::double precision),
@@ -48,6 +49,7 @@ update browsers b set
     session_id = %(session_id)s,
     session_kind = %(kind)s::session_kind,
     session_token = %(token)s,
+    session_terms = %(terms)s::jsonb,
     holder = %(holder)s,
     keep_alive = %(keep_alive)s::double precision,
     lease_ends_at = now() + make_interval(secs => %(max_lifetime)s::double precision),
@@ -82,7 +84,7 @@ select
 from claim(
     %(session_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(backup)s, %(spill_when_empty)s, %(spill_when_stale)s,
     %(kind)s, %(token)s, %(holder)s, %(keep_alive)s::double precision, %(max_lifetime)s::double precision,
-    %(freshness)s::double precision
+    %(freshness)s::double precision, %(terms)s::jsonb
 ) c;
 
 -- name: renew

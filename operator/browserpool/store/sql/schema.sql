@@ -47,6 +47,8 @@ create table browsers (
     state_since timestamptz not null default now(),  -- of a claimed browser: when its session began
     lease_expires_at timestamptz,
     lease_ends_at timestamptz,              -- the hard end, which no renewal passes; null: none
+    connection_started_at timestamptz,      -- of the CDP connection that was opened last; of an earlier session: means nothing
+    connection_ended_at timestamptz,        -- null: it is open
     keep_alive double precision,            -- seconds that a renewal adds to now()
     slot integer not null default floor(random() * 2147483647)::integer,  -- where the browser stands on its shelves
     state browser_state not null default 'starting',
@@ -65,6 +67,8 @@ create table browsers (
     chromium text,
     session_id text collate "C",            -- null: no live session, and then the columns of the lease mean nothing
     session_token text collate "C",
+    session_terms jsonb,                    -- model/terms.py: what the session's pages may reach, and more; null: nothing special
+    connection_id text collate "C",
     holder text collate "C",
     -- Each constraint is compiled anew by each statement that writes, and claims are in a hurry: this one, no more.
     constraint claimed_is_held check ((state = 'claimed') = (session_id is not null))
@@ -100,7 +104,10 @@ create table sessions (
     zone text collate "C" not null,
     node text collate "C" not null,
     token text collate "C",
-    holder text collate "C" not null
+    holder text collate "C" not null,
+    connection_id text collate "C",         -- of the CDP connection that was opened last; null: there was none
+    connection_started_at timestamptz,
+    connection_ended_at timestamptz
 );
 
 create index sessions_ended on sessions (ended_at);
@@ -162,10 +169,15 @@ create table tokens (
 -- close_reason, which neither claims nor heartbeats touch: they would otherwise pay for its condition.
 create function record_ended_session() returns trigger language plpgsql as $$
 begin
-    insert into sessions (session_id, fence, started_at, kind, reason, browser_id, pool, region, zone, node, token, holder)
+    insert into sessions (
+        session_id, fence, started_at, kind, reason, browser_id, pool, region, zone, node, token, holder, connection_id,
+        connection_started_at, connection_ended_at
+    )
     values (
         old.session_id, old.fence, old.state_since, old.session_kind, new.close_reason, old.browser_id, old.pool, old.region,
-        old.zone, old.node, old.session_token, old.holder
+        old.zone, old.node, old.session_token, old.holder, case when connected then old.connection_id end,
+        case when connected then old.connection_started_at end,
+        case when connected then coalesce(old.connection_ended_at, now()) end
     )
     on conflict (session_id) do nothing;
     return null;
@@ -201,6 +213,8 @@ begin
             union all
             select * from (
                 select b.ctid as spot from browsers b
+declare
+    connected boolean := old.connection_started_at >= old.state_since;
                 where b.state = 'ready' and b.node_shelf = shelf(p_pool, p_region, 'node/' || p_node) and b.slot < start
                     and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
@@ -250,7 +264,7 @@ $$;
 create function claim(
     p_session_id text, p_pool text, p_region text, p_zone text, p_node text, p_backup text, p_spill_when_empty boolean,
     p_spill_when_stale boolean, p_kind text, p_token text, p_holder text, p_keep_alive double precision,
-    p_max_lifetime double precision, p_freshness double precision,
+    p_max_lifetime double precision, p_freshness double precision, p_terms jsonb default null,
     out outcome text, out locality text, out browser_id text, out fence bigint, out address text, out region text, out zone text,
     out node text, out expires_at timestamptz
 ) language plpgsql set enable_seqscan = off set enable_sort = off as $$
@@ -338,6 +352,7 @@ begin
         uses = beat.uses,
         restarts = beat.restarts,
         memory_bytes = beat.memory_bytes,
+            session_terms = p_terms,
         last_seen = now(),
         state = case
             when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence = b.fence then 'ready'

@@ -1,0 +1,58 @@
+"""What a request asks its session to be bound to: guardrails in the body or, for a WebSocket, in a header; recording in the query. Pure."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from browserpool.model import errors, terms
+
+GUARDRAILS: Final = "cf-brapi-guardrails"
+"""Header: base64url of the JSON that a body has under ``guardrails``. What opens a WebSocket has no body."""
+
+
+def wished(*, body: bytes, headers: Mapping[str, str], query: Mapping[str, str], recordings: bool) -> terms.Terms:
+    """The terms of a new session; ``recordings``: whether this installation makes any.
+
+    Raises:
+        errors.InvalidRequest: a bound that cannot be kept to. None is ever dropped.
+    """
+    recording = is_yes(query.get("recording"))
+    if recording and not recordings:
+        raise errors.InvalidRequest(
+            "recording=true, but this installation makes no recordings; leave it out, or set BROWSERPOOL_RECORDINGS=true for its routers."
+        )
+    said = json_object(body).get("guardrails")
+    guardrails = _from_header(headers.get(GUARDRAILS)) if said is None else said
+    return terms.Terms(allowed_hosts=terms.allowed_hosts(guardrails), recording=recording)
+
+
+def is_yes(text: str | None) -> bool:
+    """Whether a switch in a query is on."""
+    return (text or "").lower() in ("true", "1")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """A body that is a JSON object; none is an empty one.
+
+    Raises:
+        errors.InvalidRequest: it is something else.
+    """
+    try:
+        value = orjson.loads(body or b"{}")
+    except ValueError as error:
+        raise errors.InvalidRequest(f"The body must be a JSON object: {error}.") from error
+    if not isinstance(value, dict):
+        raise errors.InvalidRequest("The body must be a JSON object.")
+    return value
+
+
+def _from_header(text: str | None) -> object:
+    if text is None:
+        return None
+    try:
+        return orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, binascii.Error) as error:
+        raise errors.InvalidRequest(f"{GUARDRAILS} must be base64url of JSON: {error}.") from error
