@@ -16,6 +16,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``regions``        how far behind a region's heartbeats are
 ``addresses``      which networks are not public
 ``nodes``          the region and zone of a node
+``crawls``         a crawl's job, its queue, its records
 ``tokens``         a client's bearer token as it is kept
 ``heartbeats``     what an agent says of itself, and what it is told in return
 ``credentials``    keys derived for each browser, claim tokens, hashed bearer tokens

@@ -17,6 +17,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``regions``      regions, and how far behind their heartbeats are
 ``nodes``        the cluster's nodes, their regions and zones
 ``pools``        pools as the routers are to see them
+``crawls``       crawls: jobs, their queues, politeness, results
 ``installation`` whose database this is
 ``tokens``       clients' bearer tokens, hashed
 ``sql``          ``schema.sql`` is the present truth, ``migrations/`` the way to it, the rest the statements by topic
