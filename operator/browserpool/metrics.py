@@ -53,6 +53,12 @@ ACTION_SECONDS = Histogram(
     registry=REGISTRY,
 )
 SESSIONS_OPEN = Gauge("browserpool_cdp_connections", "CDP connections open at this router", ["pool"], registry=REGISTRY)
+CACHE_LOOKUPS = Counter(
+    "browserpool_cache_lookups", "Quick actions looked up in the cache, by outcome", ["outcome"], registry=REGISTRY
+)
+CACHE_BYTES = Gauge(
+    "browserpool_cache_bytes", "Answers kept for cacheTTL, in this router or in the store", registry=REGISTRY
+)
 REFUSED = Counter("browserpool_refused", "Requests refused before a claim, by reason", ["reason"], registry=REGISTRY)
 RELEASES = Counter(
     "browserpool_releases",

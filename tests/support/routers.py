@@ -389,6 +389,8 @@ def config(dsn: str, **changes: Any) -> settings.RouterSettings:
         "connect_timeout": 1.0,
         "drain_timeout": 60.0,
         "cdp_drain_timeout": 0.1,
+        # A request that is sent twice is to be done twice, unless the cache is what a test is about.
+        "cache": "off",
     }
     return settings.RouterSettings(**{**defaults, **changes})
 

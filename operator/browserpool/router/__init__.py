@@ -25,6 +25,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``agents``     calls to agents
 ``dbclock``    the database's time, which claim tokens are written in
 ``actions``    quick actions
+``cache``      answers of quick actions, given again for a while
 ``cdp``        CDP over WebSocket
 ``relay``      an answer passed on as it comes
 ``bridge``     two WebSockets joined

@@ -1,11 +1,13 @@
 """A quick action: check, claim, one request to the agent, the answer, release.
 
 The body goes to the agent as the client sent it, once it was found good: it is not written anew. The caller waits for one round trip
-to the store and one to the agent; the release runs after the answer.
+to the store and one to the agent; the release runs after the answer. What was answered less than ``cacheTTL`` seconds ago is answered
+again instead, without a browser.
 """
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -16,6 +18,7 @@ from browserpool.model import agentapi, claims, errors
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import envelope, shared
 from browserpool.router import holding, relay, services, target
+from browserpool.router.cache import policy
 
 SLACK = 15.0
 """Seconds for what an agent does around an action's own deadline: cleaning up, sending the answer."""
@@ -27,6 +30,23 @@ PASSED_ON = (
     agentapi.BROWSER_MS_USED,
     envelope.NO_RETRY,
 )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A checked request; ``asked``: where its answer may be kept, if it may."""
+
+    wanted: target.Target
+    action: str
+    body: bytes
+    parsed: shared.QuickAction
+    asked: policy.Asked | None
+
+    @property
+    def said(self) -> Mapping[str, str]:
+        """What an answer that had to be made says of the cache."""
+        return policy.MISS if self.asked is not None else {}
+
 
 _OUTCOMES = {
     400: "invalid",
@@ -47,12 +67,20 @@ async def act(call: services.Call) -> web.StreamResponse:
             f"There is no quick action {action[:60]!r}; there are: {', '.join(sorted(wire.ACTIONS))}."
         )
     wanted = await call.wanted(claims.SessionKind.ACTION)
-    with _timed(wanted, action):
+    with _timed(wanted, action) as timing:
         call.services.quotas.pass_rate(call.token.name, rate=call.token.rate_per_second)
-        async with call.counted():
-            body = await read(request, most=call.services.settings.max_body)
-            parsed = wire.parse(action, body, cache_ttl=request.query.get("cacheTTL"))
-            return await _done(call, wanted, action, body, deadline=deadline(parsed))
+        async with contextlib.AsyncExitStack() as turn:
+            # What the cache may answer takes no turn of the caller's. A long body is not read before it is its turn.
+            short = call.services.cache.may_look(request.content_length)
+            if not short:
+                await turn.enter_async_context(call.counted())
+            job = await _checked(call, wanted, action)
+            if job.asked is not None and (hit := await call.services.cache.get(job.asked)) is not None:
+                timing.outcome = "cached"
+                return web.Response(body=hit.answer.body, headers=policy.headers(hit.answer, age=hit.age))
+            if short:
+                await turn.enter_async_context(call.counted())
+            return await _done(call, job)
 
 
 async def read(request: web.Request, *, most: int) -> bytes:
@@ -74,18 +102,30 @@ def deadline(parsed: shared.QuickAction) -> float:
     return (parsed.action_timeout or shared.MAX_ACTION_MS) / 1000 + SLACK
 
 
-async def _done(
-    call: services.Call, wanted: target.Target, action: str, body: bytes, *, deadline: float
-) -> web.StreamResponse:
+async def _checked(call: services.Call, wanted: target.Target, action: str) -> Job:
+    body = await read(call.request, most=call.services.settings.max_body)
+    parsed = wire.parse(action, body, cache_ttl=call.request.query.get("cacheTTL"))
+    scope = policy.Scope(caller=call.token, pool=wanted.pool, region=wanted.request.region)
+    asked = call.services.cache.asked(scope, action, body, ttl=parsed.cache_ttl)
+    return Job(wanted=wanted, action=action, body=body, parsed=parsed, asked=asked)
+
+
+async def _done(call: services.Call, job: Job) -> web.StreamResponse:
     """Claim, ask the agent, answer the client; the release is on its way whatever happens."""
-    claiming = call.services.claiming
+    claiming, cache = call.services.claiming, call.services.cache
 
-    async def ask(held: holding.Held) -> web.StreamResponse:
-        async with call.services.agents.action(held.party, action, body, deadline=deadline) as answer:
-            return await relay.passed_on(call.request, answer, headers=headers(answer, wanted, held))
+    async def ask(held: holding.Held) -> tuple[web.StreamResponse, relay.Copy | None]:
+        copy = relay.Copy(most=cache.rules.most_each) if job.asked is not None else None
+        async with call.services.agents.action(
+            held.party, job.action, job.body, deadline=deadline(job.parsed)
+        ) as answer:
+            said = {**headers(answer, job.wanted, held), **job.said}
+            return await relay.passed_on(call.request, answer, headers=said, copy=copy), copy
 
-    held, response = await claiming.engage(wanted, ask)
+    held, (response, copy) = await claiming.engage(job.wanted, ask)
     claiming.release(held)
+    if job.asked is not None and copy is not None:
+        cache.put(job.asked, status=response.status, headers=response.headers, body=copy.body)
     return response
 
 
@@ -110,12 +150,18 @@ def browser_headers(wanted: target.Target, held: holding.Held) -> dict[str, str]
     }
 
 
+@dataclasses.dataclass(slots=True)
+class _Timing:
+    outcome: str = ""
+    """How it ended, where the block knows better than its end does."""
+
+
 @contextlib.contextmanager
-def _timed(wanted: target.Target, action: str) -> Iterator[None]:
-    started, outcome = clock.monotonic(), "gone"
+def _timed(wanted: target.Target, action: str) -> Iterator[_Timing]:
+    started, timing, outcome = clock.monotonic(), _Timing(), "gone"
     try:
-        yield
-        outcome = "ok"
+        yield timing
+        outcome = timing.outcome or "ok"
     except errors.BrowserpoolError as error:
         outcome = _OUTCOMES.get(error.status, "error")
         raise

@@ -29,6 +29,7 @@ from browserpool.router import (
     settings,
     status,
 )
+from browserpool.router.cache import keeping
 from browserpool.store import browsers, connect, heartbeats, leases
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         database_clock=database_clock,
         catalog=book,
         quotas=used,
+        cache=_cache(config, db=db, background=background),
         agents=client,
         claiming=claiming.Claiming(
             db=db,
@@ -121,6 +123,16 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         heartbeats=writer,
         background=background,
     )
+
+
+def _cache(config: settings.RouterSettings, *, db: connect.Database, background: tasks.Background) -> keeping.Cache:
+    rules = keeping.Rules(
+        where=config.cache,
+        most=config.cache_store_bytes if config.cache == "postgres" else config.cache_bytes,
+        most_each=config.cache_answer_bytes,
+        secret=config.signing_key,
+    )
+    return keeping.Cache(rules, db=db, background=background)
 
 
 # ---------------------------------------------------------------- requests
@@ -194,6 +206,7 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
         (holding.expire, config.expire_interval, "expire leases"),
         (sweep, config.freshness / 3, "sweep unwell browsers"),
         (count, config.status_reload, "count browsers"),
+        (parts.cache.sweep, keeping.SWEEP_EVERY, "sweep the cache"),
     )
     return [
         parts.background.spawn(tasks.periodically(quietly(action), every=every, name=name), name=name)

@@ -14,10 +14,37 @@ WHOLE: Final = 1024 * 1024
 """Bytes up to which an answer is read before the first is sent: until then, whoever dies giving it can still be answered for."""
 
 
+class Copy:
+    """An answer's body, gathered while it passes, if it has at most ``most`` bytes."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._ended = False
+
+    @property
+    def body(self) -> bytes | None:
+        """``None`` if it is too large, or did not come to its end."""
+        return b"".join(self._pieces) if self._ended and self._size <= self._most else None
+
+    def add(self, piece: bytes) -> None:
+        """The next piece; nothing is held of what has become too large."""
+        self._size += len(piece)
+        if self._size <= self._most:
+            self._pieces.append(piece)
+        else:
+            self._pieces.clear()
+
+    def end(self) -> None:
+        """It is whole."""
+        self._ended = True
+
+
 async def passed_on(
-    request: web.Request, answer: aiohttp.ClientResponse, *, headers: Mapping[str, str]
+    request: web.Request, answer: aiohttp.ClientResponse, *, headers: Mapping[str, str], copy: Copy | None = None
 ) -> web.StreamResponse:
-    """``answer``'s status and body, under ``headers``.
+    """``answer``'s status and body, under ``headers``; ``copy`` gets the body too.
 
     Raises:
         aiohttp.ClientError, TimeoutError: it broke off, and nothing was sent yet.
@@ -25,11 +52,17 @@ async def passed_on(
     passed = multidict.CIMultiDict(headers)
     if (answer.content_length or 0) <= WHOLE and answer.content_length is not None:
         passed.popall("Content-Length", None)
-        return web.Response(status=answer.status, body=await answer.read(), headers=passed)
+        body = await answer.read()
+        if copy is not None:
+            copy.add(body)
+            copy.end()
+        return web.Response(status=answer.status, body=body, headers=passed)
     response = web.StreamResponse(status=answer.status, headers=passed)
     await response.prepare(request)
     try:
         async for chunk in answer.content.iter_any():
+            if copy is not None:
+                copy.add(chunk)
             await response.write(chunk)
     except (aiohttp.ClientError, TimeoutError) as error:
         # Half of it is with the client: all that can still be said is that it is not whole.
@@ -37,5 +70,7 @@ async def passed_on(
         if request.transport is not None:
             request.transport.abort()
     else:
+        if copy is not None:
+            copy.end()
         await response.write_eof()
     return response

@@ -12,6 +12,7 @@ from browserpool.model import claims, errors, tokens
 from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import agents, catalog, claiming, dbclock, place, quotas, settings, target
+from browserpool.router.cache import keeping
 from browserpool.store import connect, heartbeats
 
 
@@ -26,6 +27,7 @@ class Services:
     database_clock: dbclock.DatabaseClock
     catalog: catalog.Catalog
     quotas: quotas.Quotas
+    cache: keeping.Cache
     agents: agents.Agents
     claiming: claiming.Claiming
     heartbeats: heartbeats.BatchWriter

@@ -7,6 +7,7 @@ import pydantic
 from pydantic import Field
 
 from browserpool.lib import logs
+from browserpool.router.cache import keeping
 
 
 def _names(value: object) -> object:
@@ -65,6 +66,16 @@ class RouterSettings(pydantic.BaseModel):
     freshness: float = Field(
         default=15.0, gt=0, description="a browser that was not heard of for longer is not claimed"
     )
+
+    cache: keeping.Where = Field(
+        default="memory",
+        description="where answers of quick actions are kept for cacheTTL: memory, postgres (routers share them), off",
+    )
+    cache_bytes: int = Field(default=64 * 1024 * 1024, ge=0, description="answers kept in memory, in all")
+    cache_store_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=0, description="answers kept in Postgres, of all routers together"
+    )
+    cache_answer_bytes: int = Field(default=4 * 1024 * 1024, ge=0, description="a larger answer is not kept")
 
     action_lease: float = Field(
         default=10.0, gt=0, description="keep-alive of a quick action's session; renewed while it runs"
