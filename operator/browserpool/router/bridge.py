@@ -37,9 +37,11 @@ def ask_for_websocket(request: web.Request) -> None:
         raise errors.InvalidRequest("This address speaks WebSocket only: connect to it with ws:// or wss://.")
 
 
-def accept(headers: Mapping[str, str]) -> web.WebSocketResponse[Any]:
-    """The client's side, not opened yet; ``headers`` go with its opening."""
-    client = web.WebSocketResponse[Any](max_msg_size=0, compress=False, decode_text=False, timeout=CLOSE_TIMEOUT)
+def accept(
+    headers: Mapping[str, str], *, kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse
+) -> web.WebSocketResponse[Any]:
+    """The client's side, not opened yet; ``headers`` go with its opening. ``kind``: whose frames are not CDP's messages as they are."""
+    client = kind(max_msg_size=0, compress=False, decode_text=False, timeout=CLOSE_TIMEOUT)
     client.headers.update(headers)
     return client
 

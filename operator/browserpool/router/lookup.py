@@ -12,13 +12,17 @@ MOST_SESSIONS: Final = 100
 
 
 async def mine(call: services.Call) -> holding.Held:
-    """The CDP session named in the address.
+    """The CDP session named in the address; raises as ``named``."""
+    return await named(call, SessionId(call.request.match_info["session"]))
+
+
+async def named(call: services.Call, session_id: SessionId) -> holding.Held:
+    """The CDP session of that id.
 
     Raises:
         errors.NotFound: there is none, or it is not the caller's: which of the two is not told.
         errors.SessionOver: it has ended.
     """
-    session_id = SessionId(call.request.match_info["session"])
     held = call.services.claiming.holding.get(session_id)
     if held is not None and not held.ending and held.kind is claims.SessionKind.CDP:
         if not call.may_use(held.pool, held.token):
