@@ -31,6 +31,8 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``bridge``     two WebSockets joined
 ``direct``     sessions whose client speaks to the browser itself
 ``devtools``   sessions over HTTP
+``worker_binding`` what a Worker's browser binding is asked
+``worker_frames`` the chunked frames of older ones (pure core)
 ``binding``    what a request asks its session to be bound to (pure)
 ``chromejson`` Chrome's own /json at the root
 ``lookup``     a session by its id, for its owner

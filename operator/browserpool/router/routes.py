@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from browserpool.model import agentapi
-from browserpool.router import actions, addresses, cdp, chromejson, devtools, direct, intake, services, status
+from browserpool.router import (
+    actions,
+    addresses,
+    cdp,
+    chromejson,
+    devtools,
+    direct,
+    intake,
+    services,
+    status,
+    worker_binding,
+)
 
 
 class Door(enum.StrEnum):
@@ -40,7 +51,7 @@ class Route:
         return tuple(prefix + self.path for prefix in self.prefixes)
 
 
-_ANYWHERE: Final = (*addresses.CLOUDFLARE, "")
+_ANYWHERE: Final = (*addresses.CLOUDFLARE, "/v1", "")
 
 
 def _devtools(method: str, path: str, handler: services.Handler, *, websocket: bool = False) -> Route:
@@ -63,6 +74,10 @@ ROUTES: Final = (
     _devtools("DELETE", "/browser/{session}/json/close/{target}", devtools.json_close),
     _devtools("GET", "/session", devtools.listing),
     _devtools("GET", "/session/{session}", devtools.one),
+    Route(method="GET", path="/v1/acquire", handler=worker_binding.acquire),
+    Route(method="GET", path="/v1/connectDevtools", handler=worker_binding.connect, websocket=True),
+    Route(method="GET", path="/v1/sessions", handler=worker_binding.listing),
+    Route(method="GET", path="/v1/history", handler=worker_binding.history),
     Route(method="GET", path="/json/version", handler=chromejson.version, door=Door.PUBLIC),
     # playwright's connectOverCDP asks with the slash.
     Route(method="GET", path="/json/version/", handler=chromejson.version, door=Door.PUBLIC),
