@@ -176,6 +176,9 @@ def token_put(
     ] = None,
     concurrency: Annotated[int | None, typer.Option(help="Sessions that it may hold at once.", min=1)] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second.", min=0.001)] = None,
+    daily_seconds: Annotated[
+        float | None, typer.Option(help="Browser time in a day (UTC), all its sessions taken together.", min=1)
+    ] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It sees everyone's sessions in /v1/status.")] = False,
 ) -> None:
     """Register a client's bearer token with its limits; routers know it within a second or two."""
@@ -192,6 +195,7 @@ def token_put(
         pools=frozenset(PoolName(pool) for pool in pools) if pools else None,
         concurrency=concurrency,
         rate_per_second=rate,
+        daily_seconds=daily_seconds,
         admin=admin,
     )
     _run(connect.once(dsn, lambda db: store.put(db, kept), process="token"))
@@ -209,6 +213,7 @@ def token_list(dsn: Dsn) -> None:
         limits = [
             *([f"{one.concurrency} sessions at once"] if one.concurrency is not None else []),
             *([f"{one.rate_per_second:g} requests/s"] if one.rate_per_second is not None else []),
+            *([f"{one.daily_seconds:g} s of browsers a day"] if one.daily_seconds is not None else []),
             *(["admin"] if one.admin else []),
         ]
         typer.echo("\t".join([one.name, pools, *limits]))

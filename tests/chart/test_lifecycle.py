@@ -80,7 +80,7 @@ async def test_the_jobs_commands_make_the_tables_and_register_the_token(postgres
     with psycopg.connect(postgres_server.dsn(), autocommit=True) as connection:
         connection.execute("create database chart template template0")
     dsn = postgres_server.dsn("chart")
-    values = {**EXISTING, "token": {"pools": ["eu", "us"], "concurrency": 5, "ratePerSecond": 2.5}}
+    values = {**EXISTING, "token": {"pools": ["eu", "us"], "concurrency": 5, "ratePerSecond": 2.5, "dailySeconds": 600}}
     for command in commands(values):
         assert command[0] == "python"
         await asyncio.to_thread(
@@ -93,6 +93,7 @@ async def test_the_jobs_commands_make_the_tables_and_register_the_token(postgres
     (token,) = await connect.once(dsn, tokens.listing, process="test")
     assert (token.name, token.hash, token.admin) == ("default", credentials.hashed("generated"), False)
     assert (token.pools, token.concurrency, token.rate_per_second) == ({"eu", "us"}, 5, 2.5)
+    assert token.daily_seconds == 600
 
 
 @pytest.mark.parametrize(("token", "admin"), [({}, False), ({"admin": True}, True)])

@@ -1,12 +1,13 @@
-"""Rates and concurrency."""
+"""Rates, concurrency, and the day's browser time."""
 
+import datetime
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserpool.model import errors
+from browserpool.model import errors, tokens
 from browserpool.model.names import TokenName
 from browserpool.router import quotas
 
@@ -58,9 +59,9 @@ def test_a_clock_that_went_back_gives_nothing_and_takes_nothing(rate: float, now
 
 
 @pytest.mark.parametrize(
-    ("seconds", "header"), [(0.0, 1), (0.2, 1), (1.0, 1), (1.01, 2), (59.5, 60), (90.0, 60), (math.inf, 60)]
+    ("seconds", "header"), [(0.0, 1), (0.2, 1), (1.0, 1), (1.01, 2), (59.5, 60), (90.0, 90), (math.inf, 60)]
 )
-def test_retry_after_is_whole_seconds_that_clients_honour(seconds: float, header: int) -> None:
+def test_retry_after_is_whole_seconds_and_none_too_few(seconds: float, header: int) -> None:
     assert quotas.retry_after(seconds) == header
 
 
@@ -101,3 +102,64 @@ def test_no_limit_means_none() -> None:
 def test_a_concurrency_of_zero_lets_nobody_in() -> None:
     with pytest.raises(errors.TooManyRequests):
         quotas.Quotas().enter(A, concurrency=0)
+
+
+# ---------------------------------------------------------------- the day
+NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
+MIDNIGHT = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+
+
+def token(**limits: float) -> tokens.Token:
+    return tokens.Token(name=A, hash=b"", **limits)  # type: ignore[arg-type]
+
+
+def known(spent: float, *, at: datetime.datetime = NOON) -> tuple[Clock, quotas.Quotas]:
+    time = Clock()
+    book = quotas.Quotas(now=time)
+    book.learn(tokens.Day(now=at, ends_at=MIDNIGHT, seconds={A: spent}))
+    return time, book
+
+
+def test_who_has_had_his_day_waits_for_the_next_one_exactly() -> None:
+    time, book = known(600.0)
+    with pytest.raises(errors.TooManyRequests, match=r"600 s .* may have 600.* in 43200 s") as refused:
+        book.admit(token(daily_seconds=600))
+    assert refused.value.retry_after == 12 * 3600
+    time.now += refused.value.retry_after - 1
+    with pytest.raises(errors.TooManyRequests) as refused:
+        book.admit(token(daily_seconds=600))
+    assert refused.value.retry_after == 1
+    time.now += 1
+    book.admit(token(daily_seconds=600))
+
+
+@pytest.mark.parametrize(("spent", "limit"), [(599.9, 600), (10_000, None), (0, 1)])
+def test_who_has_time_left_passes(spent: float, limit: float | None) -> None:
+    _, book = known(spent)
+    book.admit(tokens.Token(name=A, hash=b"", daily_seconds=limit))
+
+
+def test_before_the_store_was_asked_nobody_is_refused() -> None:
+    quotas.Quotas().admit(token(daily_seconds=1))
+
+
+@given(rates)
+def test_who_waits_as_long_as_he_was_told_passes(rate: float) -> None:
+    time = Clock()
+    book = quotas.Quotas(now=time)
+    for _ in range(math.floor(quotas.capacity(rate))):
+        book.pass_rate(A, rate=rate)
+    with pytest.raises(errors.TooManyRequests) as refused:
+        book.pass_rate(A, rate=rate)
+    assert refused.value.retry_after is not None
+    time.now += refused.value.retry_after
+    book.pass_rate(A, rate=rate)
+
+
+def test_to_look_at_a_rate_takes_nothing_of_it() -> None:
+    book = quotas.Quotas(now=Clock())
+    assert [book.rate_left(token(rate_per_second=2.0)) for _ in range(2)] == [(2.0, 0.0)] * 2
+    book.pass_rate(A, rate=2.0)
+    book.pass_rate(A, rate=2.0)
+    assert book.rate_left(token(rate_per_second=2.0)) == (0.0, 0.5)
+    assert book.rate_left(token()) == (math.inf, 0.0)

@@ -60,7 +60,7 @@ def test_a_database_that_is_away_is_said_so():
 
 # ---------------------------------------------------------------- tokens
 async def test_a_token_from_the_environment_is_kept_hashed_with_its_limits(dsn):
-    limits = ["--pool", "eu", "--pool", "us", "--concurrency", "3", "--rate", "2.5", "--admin"]
+    limits = ["--pool", "eu", "--pool", "us", "--concurrency", "3", "--rate", "2.5", "--daily-seconds", "600", "--admin"]
     code, said, why = await asyncio.to_thread(
         run, "token", "put", "ci", *limits, BROWSERPOOL_DSN=dsn, BROWSERPOOL_TOKEN="a long secret"
     )
@@ -68,8 +68,9 @@ async def test_a_token_from_the_environment_is_kept_hashed_with_its_limits(dsn):
     (token,) = await kept(dsn)
     assert token.hash == credentials.hashed("a long secret")
     assert (token.pools, token.concurrency, token.rate_per_second, token.admin) == ({"eu", "us"}, 3, 2.5, True)
+    assert token.daily_seconds == 600
     listed = await asyncio.to_thread(run, "token", "list", BROWSERPOOL_DSN=dsn)
-    assert listed == (0, "ci\teu, us\t3 sessions at once\t2.5 requests/s\tadmin", "")
+    assert listed == (0, "ci\teu, us\t3 sessions at once\t2.5 requests/s\t600 s of browsers a day\tadmin", "")
 
 
 async def test_a_token_without_a_secret_gets_a_fresh_one_each_time(dsn):
@@ -88,6 +89,6 @@ async def test_a_removed_token_is_gone_and_an_unknown_one_is_said_so(dsn):
     assert (code, "browserpool token list" in why) == (1, True)
 
 
-@pytest.mark.parametrize("wrong", [["--concurrency", "0"], ["--rate", "-1"]])
+@pytest.mark.parametrize("wrong", [["--concurrency", "0"], ["--rate", "-1"], ["--daily-seconds", "0"]])
 def test_limits_that_would_lock_everyone_out_are_refused(dsn, wrong):
     assert run("token", "put", "a", *wrong, BROWSERPOOL_DSN=dsn)[0] == 2

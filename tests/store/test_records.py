@@ -125,7 +125,12 @@ async def test_a_pool_that_cannot_be_read_hides_no_other(fleet, caplog):
 @pytest.mark.parametrize("allowed", [None, frozenset(), frozenset({PoolName("a"), PoolName("b")})])
 async def test_tokens_come_back_as_they_were_put(database, allowed):
     token = Token(
-        name=TokenName("alice"), hash=credentials.hashed("secret"), pools=allowed, concurrency=3, rate_per_second=0.5
+        name=TokenName("alice"),
+        hash=credentials.hashed("secret"),
+        pools=allowed,
+        concurrency=3,
+        rate_per_second=0.5,
+        daily_seconds=600,
     )
     await tokens.put(database, token)
     assert await tokens.listing(database) == [token]

@@ -1,6 +1,7 @@
 """Browsers as the store sees them, without any: registered, greeted and kept alive by hand."""
 
 import itertools
+from typing import Any
 
 from browserpool.model import names
 from browserpool.model.browsers import Browser, Registration
@@ -79,7 +80,8 @@ class Fleet:
     async def claim(self, session: str, **more) -> ClaimAnswer:
         return await leases.claim(self.db, request(session, **more))
 
-    async def sql(self, statement: str, *parameters: object) -> None:
-        """The test's own hand in the database."""
+    async def sql(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """The test's own hand in the database; answers the rows, if it is a question."""
         async with self.db.pool.connection() as connection:
-            await connection.execute(statement.encode(), parameters)
+            cursor = await connection.execute(statement.encode(), parameters)
+            return await cursor.fetchall() if cursor.description else []

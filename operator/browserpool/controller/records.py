@@ -6,13 +6,15 @@ from browserpool.lib import clock
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.nodes import Node
 from browserpool.model.pool import BrowserPool, PoolSpec
-from browserpool.store import browsers, connect, nodes, pools, regions, sessions
+from browserpool.store import browsers, connect, nodes, pools, regions, sessions, usage
 
 _PRUNE_EVERY = 3600.0
 _COMPARE_EVERY = 60.0
 """Seconds between two looks at what the store really has: somebody may have restored or emptied it."""
 _REMEMBERED = 86400.0
 """Seconds that ended sessions and gone browsers stay in the store."""
+_USAGE_REMEMBERED = 32 * 86400.0
+"""Seconds that the browser time of a day stays there: a month can be looked back upon."""
 
 
 _Written = tuple[int, PoolSpec]
@@ -67,6 +69,7 @@ class Records:
         await sessions.prune(self._db, older_than=_REMEMBERED)
         await browsers.prune(self._db, older_than=_REMEMBERED)
         await regions.prune(self._db, older_than=_REMEMBERED)
+        await usage.prune(self._db, older_than=_USAGE_REMEMBERED)
 
 
 def _written(pool: BrowserPool) -> _Written:

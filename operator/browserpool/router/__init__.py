@@ -16,7 +16,8 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``chromedoor`` a port on loopback without a token, as Chrome's own is
 ``catalog``    pools, tokens and nodes, cached
 ``place``      where this router stands
-``quotas``     a token's rate and concurrency (pure core)
+``quotas``     a token's rate, concurrency and browser time (pure core)
+``limits``     what a token may still do
 ``target``     what to claim for a request (pure)
 ``line``       who is next (pure)
 ``waiting``    the wait for a browser: bounded, fair, with a deadline

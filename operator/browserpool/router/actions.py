@@ -68,7 +68,7 @@ async def act(call: services.Call) -> web.StreamResponse:
         )
     wanted = await call.wanted(claims.SessionKind.ACTION)
     with _timed(wanted, action) as timing:
-        call.services.quotas.pass_rate(call.token.name, rate=call.token.rate_per_second)
+        call.services.quotas.admit(call.token)
         async with contextlib.AsyncExitStack() as turn:
             # What the cache may answer takes no turn of the caller's. A long body is not read before it is its turn.
             short = call.services.cache.may_look(request.content_length)

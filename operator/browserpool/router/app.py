@@ -30,7 +30,7 @@ from browserpool.router import (
     status,
 )
 from browserpool.router.cache import keeping
-from browserpool.store import browsers, connect, heartbeats, leases
+from browserpool.store import browsers, connect, heartbeats, leases, usage
 
 log = logging.getLogger(__name__)
 
@@ -199,6 +199,11 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
         await parts.place.settle()
         # Whose agents were greeted by another router, perhaps one that this one follows.
         parts.chromium = parts.chromium or await browsers.product(parts.db) or ""
+        if any(one.daily_seconds is not None for one in parts.catalog.tokens):
+            parts.quotas.learn(await usage.today(parts.db))
+
+    async def count_usage() -> None:
+        await usage.count(parts.db, every=config.usage_interval / 2)
 
     loops = (
         (read, config.catalog_reload, "read pools, tokens and nodes"),
@@ -207,6 +212,7 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
         (sweep, config.freshness / 3, "sweep unwell browsers"),
         (count, config.status_reload, "count browsers"),
         (parts.cache.sweep, keeping.SWEEP_EVERY, "sweep the cache"),
+        (count_usage, config.usage_interval, "count tokens' browser time"),
     )
     return [
         parts.background.spawn(tasks.periodically(quietly(action), every=every, name=name), name=name)

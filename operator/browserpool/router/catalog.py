@@ -7,7 +7,7 @@ or a pool that was made this second works; not more often than ``HURRY``, so tha
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from browserpool.lib import clock
 from browserpool.model import credentials, errors, pool
@@ -43,6 +43,11 @@ class Catalog:
     def pools(self) -> Mapping[PoolName, pool.PoolSpec]:
         """Every pool's spec."""
         return self._pools
+
+    @property
+    def tokens(self) -> Collection[model.Token]:
+        """Every client's token."""
+        return self._tokens.values()
 
     @property
     def nodes(self) -> Mapping[NodeName, model_nodes.Node]:

@@ -28,6 +28,10 @@ SLOW = 1.0
 OVERDUE = 5.0
 """Seconds after which a lease that nobody renewed must have been ended by somebody."""
 
+SOON = 1.0
+"""Seconds, where it is not known when a session ends."""
+ENDING = 2.0
+"""Seconds that a lease that ran out takes to be ended and told of."""
 MOST = 10_000
 """Sessions of one token that are looked through."""
 RECHECK = 1.0
@@ -80,6 +84,17 @@ def overdue(held: Iterable[Held], *, now: float) -> list[Held]:
     return [one for one in held if now > one.renewed_at + one.keep_alive + OVERDUE]
 
 
+def soonest(held: Iterable[Held], *, now: float) -> float:
+    """Seconds after which one of them has ended, if nothing more passes on it; of a quick action it is not known, and is soon."""
+    return min((SOON if one.kind is claims.SessionKind.ACTION else _left(one, now=now) for one in held), default=SOON)
+
+
+def _left(held: Held, *, now: float) -> float:
+    # Traffic since the last renewal gives it all of its time again; the loops that end it then take a moment.
+    renewed_at = now if held.active else held.renewed_at
+    return max(0.0, renewed_at + held.keep_alive - now) + ENDING
+
+
 class Holding:
     """The sessions, by id, and the loops that look after them."""
 
@@ -130,6 +145,10 @@ class Holding:
             held.over.set()
             if self._on_over is not None:
                 self._on_over(held)
+
+    def soonest(self, token: TokenName) -> float:
+        """Seconds after which one of the token's sessions here may have ended."""
+        return soonest((one for one in self._held.values() if one.token == token), now=self._now())
 
     async def renew(self) -> None:
         """Renew, in one statement, what is to be renewed; drop what could not be."""

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from browserpool.lib import chance, tasks
-from browserpool.model import claims, errors, tokens
+from browserpool.model import agentapi, claims, errors, tokens
 from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
-from browserpool.router import agents, catalog, claiming, dbclock, place, quotas, settings, target
+from browserpool.router import addresses, agents, catalog, claiming, dbclock, place, quotas, settings, target
 from browserpool.router.cache import keeping
 from browserpool.store import connect, heartbeats
 
@@ -53,6 +53,17 @@ class Call:
         assert self.caller is not None, "this address has a public door"
         return self.caller
 
+    @property
+    def origin(self) -> str:
+        """``http://host:port`` by which the client calls this router, or the sidecar in front of it."""
+        request = self.request
+        return addresses.origin(
+            scheme=request.scheme,
+            host=request.host,
+            said=request.headers.get(agentapi.BASE),
+            public_url=self.services.settings.public_url,
+        )
+
     def _target(self, kind: claims.SessionKind) -> target.Target:
         services = self.services
         wishes = target.wishes(query=self.request.query, headers=self.request.headers)
@@ -90,7 +101,8 @@ class Call:
         token, quotas = self.token, self.services.quotas
         if token.concurrency is not None and quotas.running(token.name) >= token.concurrency:
             await self.services.claiming.holding.recheck(token.name)
-        quotas.enter(token.name, concurrency=token.concurrency)
+        wait = self.services.claiming.holding.soonest(token.name)
+        quotas.enter(token.name, concurrency=token.concurrency, wait=wait)
 
     @contextlib.asynccontextmanager
     async def counted(self) -> AsyncIterator[None]:

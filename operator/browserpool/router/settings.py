@@ -63,6 +63,9 @@ class RouterSettings(pydantic.BaseModel):
     db_connections: int = Field(default=8, ge=1, le=100)
     catalog_reload: float = Field(default=1.0, gt=0, description="how old pools and tokens may be")
     status_reload: float = Field(default=2.0, gt=0, description="how old the gauges of browsers may be")
+    usage_interval: float = Field(
+        default=2.0, gt=0, description="how old the count of tokens' browser time may be; one router counts for all"
+    )
     freshness: float = Field(
         default=15.0, gt=0, description="a browser that was not heard of for longer is not claimed"
     )
@@ -82,17 +85,6 @@ class RouterSettings(pydantic.BaseModel):
     )
     renew_interval: float = Field(default=3.0, gt=0)
     recordings: bool = Field(default=False, description="whether sessions may ask to be recorded (recording=true)")
-
-    cache: keeping.Where = Field(
-        default="memory",
-        description="where answers of quick actions are kept for cacheTTL: memory, postgres (routers share them), off",
-    )
-    cache_bytes: int = Field(default=64 * 1024 * 1024, ge=0, description="answers kept in memory, in all")
-    cache_store_bytes: int = Field(
-        default=256 * 1024 * 1024, ge=0, description="answers kept in Postgres, of all routers together"
-    )
-    cache_answer_bytes: int = Field(default=4 * 1024 * 1024, ge=0, description="a larger answer is not kept")
-
     expire_interval: float = Field(default=1.0, gt=0)
     connect_timeout: float = Field(default=2.0, gt=0, description="until an agent takes a connection")
     action_timeout: float = Field(default=330.0, gt=0, description="for an action whose body sets no shorter bound")

@@ -21,6 +21,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``crawls``       crawls: jobs, their queues, politeness, results
 ``installation`` whose database this is
 ``tokens``       clients' bearer tokens, hashed
+``usage``        how long browsers were held for each token, by days
 ``sql``          ``schema.sql`` is the present truth, ``migrations/`` the way to it, the rest the statements by topic
 ================ ========================================================================================
 """

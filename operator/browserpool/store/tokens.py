@@ -17,6 +17,7 @@ async def put(db: connect.Database, token: Token) -> None:
         "pools": None if token.pools is None else sorted(token.pools),
         "concurrency": token.concurrency,
         "rate_per_second": token.rate_per_second,
+        "daily_seconds": token.daily_seconds,
         "admin": token.admin,
     }
     await connect.execute(db, _SQL["put"], parameters)

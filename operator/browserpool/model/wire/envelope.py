@@ -9,6 +9,10 @@ from browserpool.model import errors
 
 NO_RETRY = "x-should-retry"
 """The SDKs re-send 408, 409, 429 and 5xx unless this header says ``false``."""
+LONG_WAIT = "X-Browserpool-Retry-After"
+"""Whole seconds, where it takes longer than ``Retry-After`` can say."""
+LONGEST = 60
+"""Seconds; clients take a longer ``Retry-After`` for none at all, and come back at once."""
 
 
 def success(result: object, **extra: object) -> dict[str, Any]:
@@ -27,7 +31,13 @@ def failure(error: errors.BrowserpoolError) -> dict[str, Any]:
 
 
 def failure_headers(error: errors.BrowserpoolError) -> dict[str, str]:
-    """``Retry-After`` within the 1 to 60 s that the SDKs honour, or the word not to retry."""
-    if error.retry_after is not None:
-        return {"Retry-After": str(min(max(error.retry_after, 1), 60))}
-    return {NO_RETRY: "false"} if error.status in (408, 409, 422) else {}
+    """``Retry-After`` within the 1 to 60 s that the SDKs honour, or the word not to retry.
+
+    What takes longer says both, and the true wait under a name of our own: an SDK's two retries would be over long before.
+    """
+    wait = error.retry_after
+    if wait is None:
+        return {NO_RETRY: "false"} if error.status in (408, 409, 422) else {}
+    if wait > LONGEST:
+        return {"Retry-After": str(LONGEST), LONG_WAIT: str(wait), NO_RETRY: "false"}
+    return {"Retry-After": str(max(wait, 1))}

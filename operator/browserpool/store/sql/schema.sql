@@ -182,12 +182,34 @@ create table tokens (
     pools text[],                           -- null: all
     concurrency integer,                    -- null: no bound
     rate_per_second double precision,       -- null: no bound
+    daily_seconds double precision,         -- of browser time; null: no bound
     admin boolean not null default false
 );
+
+-- Written by: routers, one of them at a time (the round below); controller or `up` prunes it. How long browsers were held for each token,
+-- by days of UTC.
+create table usage (
+    token text collate "C" not null,
+    day date not null,
+    seconds double precision not null default 0,       -- of sessions that ended before the last round's `through`
+    open_seconds double precision not null default 0,  -- of those that ended since, or run; counted anew each round
+    primary key (token, day)
+) with (fillfactor = 50);
+
+-- Written by: routers. Whose turn it is to count, and up to which end of a session has been counted.
+create table usage_rounds (
+    here boolean primary key default true check (here),  -- one row, no more
+    through timestamptz not null default now(),
+    counted_at timestamptz not null default now()
+);
+
+insert into usage_rounds default values;
 
 -- The statement that takes a session off its browser, and says why, writes the history in the same breath. The trigger names
 -- close_reason, which neither claims nor heartbeats touch: they would otherwise pay for its condition.
 create function record_ended_session() returns trigger language plpgsql as $$
+declare
+    connected boolean := old.connection_started_at >= old.state_since;
 begin
     insert into sessions (
         session_id, fence, started_at, kind, reason, browser_id, pool, region, zone, node, token, holder, connection_id,
@@ -233,8 +255,6 @@ begin
             union all
             select * from (
                 select b.ctid as spot from browsers b
-declare
-    connected boolean := old.connection_started_at >= old.state_since;
                 where b.state = 'ready' and b.node_shelf = shelf(p_pool, p_region, 'node/' || p_node) and b.slot < start
                     and b.healthy and b.last_seen > p_seen_after
                 order by b.slot limit 1 for update skip locked
@@ -332,6 +352,7 @@ begin
             session_id = p_session_id,
             session_kind = p_kind::session_kind,
             session_token = p_token,
+            session_terms = p_terms,
             holder = p_holder,
             keep_alive = p_keep_alive,
             lease_ends_at = ends_at,
@@ -372,7 +393,6 @@ begin
         uses = beat.uses,
         restarts = beat.restarts,
         memory_bytes = beat.memory_bytes,
-            session_terms = p_terms,
         last_seen = now(),
         state = case
             when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence = b.fence then 'ready'
