@@ -41,8 +41,8 @@ def browser(ordinal, state=READY, pod=RUNNING, *, template_hash=None, region="ea
     )
 
 
-def world(*browsers, short_for=LONG, surplus_for=LONG):
-    settled = seen.Settled(short_for=short_for, surplus_for=surplus_for)
+def world(*browsers, short_for=LONG, surplus_for=LONG, made_lately=0):
+    settled = seen.Settled(short_for=short_for, surplus_for=surplus_for, made_lately=made_lately)
     return seen.World(pool=PoolName("shop"), browsers=browsers, settled=((RegionName("east"), settled),))
 
 

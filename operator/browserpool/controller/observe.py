@@ -34,11 +34,15 @@ _NO_POD = seen.Pod.ABSENT
 
 
 class Observer:
-    """Looks at pools again and again, and remembers for how long each region has been short or has had too many."""
+    """Looks at pools again and again, and remembers for how long each region has been short or has had too many, and what is new.
+
+    Of what it sees first nothing is new: a leader that takes over makes no browser wait for those of its predecessor.
+    """
 
     def __init__(self, *, now: clock.Monotonic = clock.monotonic) -> None:
         self._now = now
         self._since: dict[tuple[PoolName, RegionName], settling.Since] = {}
+        self._known: dict[tuple[PoolName, RegionName], frozenset[BrowserId]] = {}
 
     def world(
         self, name: PoolName, pool: BrowserPool | None, rows: Iterable[Browser], pods: Mapping[BrowserId, Pod]
@@ -50,12 +54,17 @@ class Observer:
         for region in pool.spec.regions if pool is not None else ():
             region_name = RegionName(region.name)
             running = [b for b in found if b.region == region_name and b.pod.serves]
+            there = frozenset(b.browser_id for b in found if b.region == region_name and _is_there(b))
+            born = there - self._known.get((name, region_name), there)
+            self._known[name, region_name] = there
             here[region_name] = settling.observed(
                 self._since.get((name, region_name), settling.Since()),
                 ready=sum(b.state is BrowserState.READY for b in running),
                 unclaimed=sum(b.state in _UNCLAIMED for b in running),
                 wanted=pool.spec.wanted(region) if pool is not None else 0,
                 now=now,
+                born=len(born),
+                rate=pool.spec.refill.max_rate if pool is not None else None,
             )
             self._since[name, region_name] = here[region_name]
         return seen.World(pool=name, browsers=found, settled=settling.ages(here, now=now))
@@ -99,6 +108,10 @@ def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Brows
         forced=pod is not None and pod.forced,
         moved=None if row is None or pod is None else _moved(row, pod.place),
     )
+
+
+def _is_there(browser: seen.Browser) -> bool:
+    return browser.pod.exists or browser.state not in (None, BrowserState.GONE)
 
 
 def _moved(row: Browser, place: seen.Place | None) -> seen.Place | None:

@@ -175,6 +175,13 @@ class UpdateStrategy(_Part):
         "rounded down, but one is allowed where no surge is.",
     )
     max_surge: IntOrPercent = Field(
+    max_rate: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=10_000,
+        description="Browsers created per second in each region, on average over five seconds (below one in five seconds: over "
+        "the time that one takes). Default: as many as maxBatch lets.",
+    )
         default=0,
         description="For RollingUpdate: browsers of a region that may exist above replicas meanwhile, never above "
         "maxReplicas; a percentage of replicas is rounded up.",

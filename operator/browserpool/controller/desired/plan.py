@@ -11,7 +11,7 @@ nothing else. Applying its actions and asking again ends at an empty plan. Three
 import dataclasses
 import itertools
 
-from browserpool.controller.desired import failing, rollout, seen, template
+from browserpool.controller.desired import failing, pace, rollout, seen, template
 from browserpool.model import names
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
@@ -206,6 +206,8 @@ def _in_region(
     if settled.short_for < SHORT_SETTLES:
         on_the_way += sum(not b.drain_requested for b in claimed)
     missing = target - on_the_way
+    paced = pace.room(spec.refill.max_rate, lately=settled.made_lately)
+    most_now = spec.refill.max_batch if paced is None else min(paced, spec.refill.max_batch)
     return [
         *tidied,
         *_located([*supply, *claimed]),
@@ -213,7 +215,9 @@ def _in_region(
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
         *_drained(leaving, reason="its template is out of date, or its node is being emptied"),
-        *_created(pool, RegionName(region.name), browsers, missing=missing, most=most, spec=spec, current=current),
+        *_created(
+            pool, RegionName(region.name), browsers, missing=missing, most=most, most_now=most_now, current=current
+        ),
     ]
 
 
@@ -250,13 +254,13 @@ def _created(
     *,
     missing: int,
     most: int,
-    spec: PoolSpec,
+    most_now: int,
     current: str,
 ) -> list[Action]:
     taken = {b.ordinal for b in browsers if occupies(b)}
     held = {b.ordinal for b in browsers if is_held(b)}
     room = most - len(taken) - len(held)
-    number = max(0, min(missing - len(held), room, spec.refill.max_batch))
+    number = max(0, min(missing - len(held), room, most_now))
     free = (ordinal for ordinal in itertools.count() if ordinal not in taken and ordinal not in held)
     return [
         Create(

@@ -78,10 +78,14 @@ class Browser:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """For how many seconds a region has been short of ready browsers, or has had more than it wants; 0: it is not."""
+    """For how many seconds a region has been short of ready browsers, or has had more than it wants; 0: it is not.
+
+    ``made_lately`` counts its browsers that count against ``refill.maxRate`` (``pace``).
+    """
 
     short_for: float = 0.0
     surplus_for: float = 0.0
+    made_lately: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
