@@ -13,9 +13,10 @@ FULL = "/usr/lib/chromium/chromium"
 EGRESS = egress_flags.chromium(listening.Address(host="127.0.0.1", port=1080))
 
 
-def arguments(binary=SHELL, *, sandbox=True, extra=()):
+def arguments(binary=SHELL, *, sandbox=True, extra=(), **more):
+    profile = pathlib.Path("/home/profile")
     return flags.arguments(
-        flags.Wanted(binary=binary, profile=pathlib.Path("/home/profile"), sandbox=sandbox, egress=EGRESS, extra=extra)
+        flags.Wanted(binary=binary, profile=profile, sandbox=sandbox, egress=EGRESS, extra=extra, **more)
     )
 
 
@@ -84,3 +85,21 @@ def test_feature_lists_are_merged_and_given_once():
     [disabled] = [flag for flag in given if flag.startswith("--disable-features=")]
     assert disabled == "--disable-features=" + ",".join((*flags.DISABLED_FEATURES, "Mine"))
     assert [flag for flag in given if flag.startswith("--enable-features=")] == ["--enable-features=A,B"]
+
+
+@pytest.mark.parametrize(
+    ("features", "given"),
+    [
+        (["WebGL"], {"--enable-unsafe-swiftshader"}),
+        (["WebGL", "WebMCP"], {"--enable-unsafe-swiftshader", "--enable-features=WebMCP"}),
+        (["WebMCP"], {"--disable-3d-apis", "--enable-features=WebMCP"}),
+        ([], {"--disable-3d-apis"}),
+    ],
+)
+def test_features_as_arguments(features, given):
+    ours = {"--enable-unsafe-swiftshader", "--disable-3d-apis", "--enable-features=WebMCP"}
+    assert ours & set(arguments(features=features)) == given
+
+
+def test_features_join_the_lists_that_the_pool_gives():
+    assert "--enable-features=WebMCP,A" in arguments(features=["WebMCP"], extra=("--enable-features=A",))

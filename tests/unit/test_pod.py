@@ -103,6 +103,7 @@ WHOLE: dict[str, Any] = {
                     {"name": "BROWSERPOOL_ADVERTISE", "value": "$(BROWSERPOOL_POD_IP):8082"},
                     {"name": "BROWSERPOOL_DATA_DIR", "value": "/data"},
                     {"name": "BROWSERPOOL_CHROMIUM_ARGS", "value": "[]"},
+                    {"name": "BROWSERPOOL_CHROMIUM_FEATURES", "value": '["WebGL"]'},
                     {"name": "BROWSERPOOL_EGRESS_ALLOW", "value": "[]"},
                     {"name": "BROWSERPOOL_EGRESS_DENY", "value": "[]"},
                     {"name": "BROWSERPOOL_RECYCLE", "value": "Restart"},
@@ -220,7 +221,7 @@ def environment(made: dict[str, Any]) -> dict[str, str]:
 
 def test_an_agent_reads_the_environment_as_the_pool_meant_it():
     made = manifest(
-        chromium={"image": "registry.example/own:1", "args": ["--lang=de", "--flag=$(HOME)"]},
+        chromium={"image": "registry.example/own:1", "args": ["--lang=de", "--flag=$(HOME)"], "features": ["WebMCP"]},
         sessions={"recycle": "Delete", "recycleAfter": 7},
         egress={"allow": ["10.0.0.0/8"], "deny": ["1.1.1.1/32"]},
     )
@@ -228,6 +229,7 @@ def test_an_agent_reads_the_environment_as_the_pool_meant_it():
     read = plain.from_environment(agent_settings.AgentSettings, environment(made))
     assert (read.browser_id, read.advertise, read.port, read.ops_port) == ("shop-eu-3", "10.0.0.7:8082", 8082, 8083)
     assert tuple(read.chromium_args) == ("--lang=de", "--flag=$(HOME)")
+    assert read.chromium_features == ("WebMCP",)
     assert (tuple(read.egress_allow), tuple(read.egress_deny)) == (("10.0.0.0/8",), ("1.1.1.1/32",))
     assert (read.recycle, read.recycle_after, read.sandbox, read.data_dir) == ("Delete", 7, "off", "/data")
 

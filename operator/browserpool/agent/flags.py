@@ -6,7 +6,8 @@ last of all. ``--disable-features`` and ``--enable-features`` are lists, and are
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 QUIET = (
     # A pooled browser speaks to nobody on its own account: no updates, no metrics, no sync, no hints from its maker.
@@ -54,6 +55,14 @@ DISABLED_FEATURES = (
     "WebUIOmniboxFullPopup",
     "WebUIOmniboxPopup",
 )
+FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
+    # The headless shell draws by SwiftShader unasked; full Chromium must be told that it may, for its code is made at run time.
+    "WebGL": ("--enable-unsafe-swiftshader",),
+    "WebMCP": ("--enable-features=WebMCP",),
+}
+"""What a pool's ``chromium.features`` may name, and the arguments that bring it."""
+_WITHOUT: Final[Mapping[str, tuple[str, ...]]] = {"WebGL": ("--disable-3d-apis",)}
+"""The arguments that take away what is there unasked."""
 _LISTS = ("--disable-features=", "--enable-features=")
 
 
@@ -65,6 +74,7 @@ class Wanted:
     profile: pathlib.Path
     sandbox: bool
     egress: Sequence[str]
+    features: Collection[str] = ("WebGL",)
     extra: Sequence[str] = ()
 
 
@@ -83,6 +93,7 @@ def arguments(wanted: Wanted) -> list[str]:
         *QUIET,
         *STEADY,
         "--disable-features=" + ",".join(DISABLED_FEATURES),
+        *_of_features(wanted.features),
         *wanted.extra,
         # Last: an argument of the pool's must not open a way around the guard.
         *wanted.egress,
@@ -90,6 +101,11 @@ def arguments(wanted: Wanted) -> list[str]:
         "about:blank",
     ]
     return [wanted.binary, *_merged(flags)]
+
+
+def _of_features(wanted: Collection[str]) -> list[str]:
+    """The arguments of the features that are wanted, and against those that are not."""
+    return [flag for name, flags in FEATURES.items() for flag in (flags if name in wanted else _WITHOUT.get(name, ()))]
 
 
 def _merged(flags: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from browserpool.agent import flags, homes, processes, settings
@@ -46,6 +46,7 @@ class Recipe:
     binary: str
     sandbox: bool
     egress: Sequence[str]
+    features: Collection[str]
     extra: Sequence[str]
     base: str
 
@@ -82,6 +83,7 @@ def ahead(wanted: settings.AgentSettings) -> Ahead:
         binary=binary,
         sandbox=wants_sandbox(wanted.sandbox, user=os.geteuid()),
         egress=flags_of_egress.chromium(listening.Address(host=host, port=port)),
+        features=wanted.chromium_features,
         extra=wanted.chromium_args,
         base=wanted.data_dir,
     )
@@ -138,6 +140,7 @@ def launch(recipe: Recipe) -> Launched:
                 profile=home.profile,
                 sandbox=recipe.sandbox,
                 egress=recipe.egress,
+                features=recipe.features,
                 extra=recipe.extra,
             )
         )

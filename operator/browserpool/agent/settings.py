@@ -30,6 +30,8 @@ class AgentSettings:
     chromium: str = ""
     """Path of the binary; empty: look for the headless shell, then Chromium."""
     chromium_args: Annotated[tuple[str, ...], plain.texts] = ()
+    chromium_features: Annotated[tuple[str, ...], plain.each_of("WebGL", "WebMCP")] = ("WebGL",)
+    """``model.pool.Feature``."""
     sandbox: Annotated[Literal["auto", "on", "off"], plain.one_of("auto", "on", "off")] = "auto"
     """auto: off for root, who cannot have one."""
     data_dir: str = ""

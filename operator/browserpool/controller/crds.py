@@ -39,6 +39,7 @@ def browserpools() -> Schema:
     properties = spec["properties"]
     properties["template"] = {"description": properties["template"]["description"]} | crds_texts.TEMPLATE
     properties["regions"] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    properties["chromium"]["properties"]["features"] |= {"x-kubernetes-list-type": "set"}
     _add_rules(spec, crds_texts.POOL_RULES)
     # Without this an object that has no spec at all would be stored without the defaults.
     spec["default"] = _begun(model_pool.PoolSpec())

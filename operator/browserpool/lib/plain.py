@@ -127,3 +127,15 @@ def texts(text: str) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ValueError('must be a JSON list of strings, such as ["one", "two"]')
     return tuple(found)
+
+
+def each_of(*words: str) -> Reader:
+    """A JSON list of some of ``words``."""
+
+    def read(text: str) -> tuple[str, ...]:
+        found = texts(text)
+        if strange := sorted(set(found) - set(words)):
+            raise ValueError(f"may hold {', '.join(words)} (given: {', '.join(strange)})")
+        return found
+
+    return read

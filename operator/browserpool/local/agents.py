@@ -132,6 +132,7 @@ class Agents:
             router_url=start.router_url,
             chromium=start.chromium,
             chromium_args=spec.chromium.args,
+            chromium_features=tuple(feature.value for feature in spec.chromium.features),
             recycle=spec.sessions.recycle.value,
             recycle_after=spec.sessions.recycle_after,
             egress_allow=spec.egress.allow,

@@ -78,6 +78,13 @@ class Spillover(enum.StrEnum):
         return self in (Spillover.WHEN_STALE, Spillover.WHEN_EMPTY_OR_STALE)
 
 
+class Feature(enum.StrEnum):
+    """What a browser can do besides what every browser can."""
+
+    WEBGL = "WebGL"
+    WEBMCP = "WebMCP"
+
+
 class NetworkPolicy(enum.StrEnum):
     """Who says what a pool's pods may reach, and be reached by."""
 
@@ -120,6 +127,19 @@ class Chromium(_Part):
         default=None, description="A label for people; changing it replaces browsers as an image would."
     )
     args: tuple[str, ...] = Field(default=(), description="Further arguments of Chromium.")
+    features: tuple[Feature, ...] = Field(
+        default=(Feature.WEBGL,),
+        max_length=8,
+        description="What pages may use besides. WebGL: 3D drawing, by the processor, with code made at run time (an attacker's "
+        "way in that a pool without it shuts). WebMCP: document.modelContext, tools that a page offers to agents.",
+    )
+
+    @pydantic.field_validator("features")
+    @classmethod
+    def _each_once(cls, value: tuple[Feature, ...]) -> tuple[Feature, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each feature may stand once")
+        return value
 
 
 class Sessions(_Part):
@@ -155,6 +175,13 @@ class Refill(_Part):
     max_batch: int = Field(
         default=10, ge=1, le=10_000, description="Browsers created in one reconcile, in each region."
     )
+    max_rate: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=10_000,
+        description="Browsers created per second in each region, on average over five seconds (below one in five seconds: over "
+        "the time that one takes). Default: as many as maxBatch lets.",
+    )
     readiness_grace: Duration = Field(
         default=300.0,
         description="A browser that is not ready after this long is replaced; one that cannot be scheduled is held.",
@@ -175,13 +202,6 @@ class UpdateStrategy(_Part):
         "rounded down, but one is allowed where no surge is.",
     )
     max_surge: IntOrPercent = Field(
-    max_rate: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=10_000,
-        description="Browsers created per second in each region, on average over five seconds (below one in five seconds: over "
-        "the time that one takes). Default: as many as maxBatch lets.",
-    )
         default=0,
         description="For RollingUpdate: browsers of a region that may exist above replicas meanwhile, never above "
         "maxReplicas; a percentage of replicas is rounded up.",

@@ -160,6 +160,7 @@ def _environment(pool: BrowserPool, region: Region, *, ordinal: int, defaults: D
                 "ADVERTISE": f"$(BROWSERPOOL_POD_IP):{API_PORT}",
                 "DATA_DIR": "/data",
                 "CHROMIUM_ARGS": _json(spec.chromium.args),
+                "CHROMIUM_FEATURES": _json(spec.chromium.features),
                 "EGRESS_ALLOW": _json(spec.egress.allow),
                 "EGRESS_DENY": _json(spec.egress.deny),
                 "RECYCLE": spec.sessions.recycle.value,
