@@ -160,7 +160,7 @@ def test_who_waits_gets_the_browser_that_is_given_back(release, pool, client, al
     ):
         said = release.cluster.exec(
             client, "python", "-c", _WAITS, json.dumps({
-                "act": f"{releases.SERVICE}/v1/content?pool={pool}&region=us",
+                "act": f"{releases.SERVICE}/v1/content?pool={pool}&region=us&cacheTTL=0",
                 "close": f"{releases.SERVICE}/devtools/browser/{last.json['sessionId']}",
                 "token": release.token,
             }), namespace=releases.CLIENTS, container="client",

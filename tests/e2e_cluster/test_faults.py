@@ -91,7 +91,7 @@ with open("/tmp/asked", "w") as file:
 
 def keep_asking(release, client, pool, seconds):
     """Let the client's pod do one quick action after another by itself; ``asked`` reads how they went."""
-    url = f"{releases.SERVICE}/v1/content?pool={pool}&region=eu"
+    url = f"{releases.SERVICE}/v1/content?pool={pool}&region=eu&cacheTTL=0"
     release.cluster.kubectl(
         "exec", "--stdin", "--namespace", releases.CLIENTS, "--container", "client", client, "--", "sh", "-c",
         '>/tmp/asked; cat >/tmp/ask.py; nohup python /tmp/ask.py "$@" >/dev/null 2>&1 &',

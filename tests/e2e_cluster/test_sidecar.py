@@ -86,7 +86,7 @@ CLOSE = {"method": "Browser.close"}
 def test_a_quick_action_has_a_browser_on_the_pods_own_node(release: releases.Release, pod: str, pool: str) -> None:
     assert NODE in standing(release, pool)
     for _ in range(3):
-        answer = ask(release, pod, "/v1/content", {"html": "<p>near</p>"})
+        answer = ask(release, pod, "/v1/content?cacheTTL=0", {"html": "<p>near</p>"})
         assert answer.status == 200
         assert "near" in answer.json["result"]
         said = {name: answer.headers[f"X-Browserpool-{name}"] for name in ("Node", "Locality", "Pool")}
@@ -96,7 +96,7 @@ def test_a_quick_action_has_a_browser_on_the_pods_own_node(release: releases.Rel
 def test_on_every_node_that_has_a_browser(release: releases.Release, pool: str) -> None:
     for node in sorted(set(standing(release, pool)) - {NODE}):
         with release.client(f"sidecar-{node}", node=node, inject=True, pool=pool) as pod:
-            answer = ask(release, pod, "/v1/screenshot", {"html": "<p>near</p>"})
+            answer = ask(release, pod, "/v1/screenshot?cacheTTL=0", {"html": "<p>near</p>"})
             assert (answer.status, answer.headers["X-Browserpool-Node"]) == (200, node)
             assert answer.body.startswith(b"\x89PNG")
 
@@ -109,7 +109,7 @@ def test_with_the_nodes_browsers_taken_the_next_is_of_the_region_and_then_of_the
     here = standing(release, pool).count(NODE)
     assert said == [("eu", "node")] * here + [("eu", "region")] * (2 - here) + [("us", "backup")]
     assert all(one.json["webSocketDebuggerUrl"].startswith("ws://localhost:9222/") for one in made)
-    none = ask(release, pod, "/v1/content", {"html": "x"})
+    none = ask(release, pod, "/v1/content?cacheTTL=0", {"html": "x"})
     assert (none.status, "Retry-After" in none.headers) == (503, True)
 
 

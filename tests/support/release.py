@@ -148,8 +148,8 @@ class Release:
         )  # fmt: skip
 
     def act(self, client: str, pool: str, *, html: str = "<h1>x</h1>", query: str = "", **more: Any) -> Answer:
-        """The quick action ``content`` on ``pool``."""
-        return self.ask(client, f"/v1/content?pool={pool}{query}", {"html": html}, **more)
+        """The quick action ``content`` on ``pool``; done, never from the cache."""
+        return self.ask(client, f"/v1/content?pool={pool}&cacheTTL=0{query}", {"html": html}, **more)
 
     def browserpool_pods(self, component: str) -> list[access.Object]:
         """Pods of ``controller``, ``router``, ``database``."""

@@ -93,6 +93,12 @@ def everything() -> list[Process]:
 
 # ---------------------------------------------------------------- the installation
 
+_PLAIN = {
+    "NO_COLOR": "1",
+    # A request that is sent twice is to be done twice, unless the cache is what a test is about.
+    "BROWSERPOOL_CACHE": "off",
+}
+
 
 class Stack:
     """``url`` and ``token`` are the client's, ``data`` is the directory that ``--data`` names."""
@@ -122,7 +128,7 @@ class Stack:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "NO_COLOR": "1", **self._environment, "TMPDIR": str(self.temporary)},
+                env={**os.environ, **_PLAIN, **self._environment, "TMPDIR": str(self.temporary)},
                 start_new_session=True,
             )
 

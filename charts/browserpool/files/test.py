@@ -27,7 +27,7 @@ def ask(path: str, body: object = None) -> dict:
 pools = [pool["name"] for pool in ask("/v1/status")["pools"]]
 print(f"The router at {URL} answers. Pools: {', '.join(pools) or 'none yet'}.")
 for pool in pools:
-    answer = ask(f"/v1/content?pool={pool}", {"html": "<p id=it>browserpool</p>"})
+    answer = ask(f"/v1/content?pool={pool}&cacheTTL=0", {"html": "<p id=it>browserpool</p>"})
     if "browserpool" not in answer["result"]:
         sys.exit(f"The pool {pool} rendered something else: {answer['result']!r}")
     print(f"The pool {pool} renders pages.")

@@ -36,6 +36,13 @@ _LOOK_EVERY = 0.5
 """Seconds between two looks at the manifest's file."""
 _EXPLAIN_EVERY = 0.5
 _ROUTER_DEADLINE = 60.0
+_HANDED_ON = (
+    "cache",
+    "cache_bytes",
+    "cache_store_bytes",
+    "cache_answer_bytes",
+)
+"""Settings of the router that `up` has no word in: they are taken from its own environment."""
 _ROUTER_GRACE = 45.0
 """Longer than the router gives its running actions."""
 
@@ -192,7 +199,12 @@ def _router_command(
     return processes.Command(
         name="router",
         argv=[sys.executable, "-m", "browserpool.router"],
-        environment={**os.environ, **settings.to_environment(own), settings.variable("regions"): ",".join(regions)},
+        environment={
+            **os.environ,
+            **settings.to_environment(own),
+            settings.variable("regions"): ",".join(regions),
+            **{name: os.environ[name] for name in map(settings.variable, _HANDED_ON) if name in os.environ},
+        },
         log=home.log("router"),
     )
 
