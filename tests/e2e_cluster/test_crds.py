@@ -134,6 +134,13 @@ def model_takes(manifest):
             "maxUnavailable and maxSurge cannot both be 0",
         ),
         ({"updateStrategy": {"maxUnavailable": "150%"}}, "spec.updateStrategy.maxUnavailable in body should match"),
+        ({"networkPolicy": "Open"}, 'Unsupported value: "Open": supported values: "Managed", "Unmanaged"'),
+        ({"chromium": {"features": ["WebGPU"]}}, 'Unsupported value: "WebGPU": supported values: "WebGL", "WebMCP"'),
+        (
+            {"chromium": {"features": ["WebGL", "WebGL"]}},
+            'spec.chromium.features[1]: Duplicate value: "WebGL"',
+        ),
+        ({"refill": {"maxRate": 0}}, "spec.refill.maxRate in body should be greater than or equal to 0.01"),
         ({"refill": {"maxBatch": 0}}, "spec.refill.maxBatch in body should be greater than or equal to 1"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
@@ -173,6 +180,8 @@ GOOD = [
     {"updateStrategy": {"type": "Recreate", "maxUnavailable": 0}},
     {"updateStrategy": {"type": "RollingUpdate", "maxUnavailable": 0, "maxSurge": "10%"}},
     {"egress": {"allow": ["10.0.0.1/8", "192.168.1.1", "fd00::/8", "::1"], "deny": ["0.0.0.0/0"]}},
+    {"chromium": {"features": []}, "networkPolicy": "Unmanaged", "refill": {"maxRate": 0.5}},
+    {"chromium": {"features": ["WebMCP", "WebGL"]}, "refill": {"maxRate": 20}},
     {"chromium": {"image": "registry.example/chromium:1", "args": ["--lang=de", ""]}},
     {
         "template": {
@@ -222,6 +231,8 @@ async def test_a_good_pool_is_stored_as_the_model_reads_it(tried, spec):
         ),
         ("regions", [[{"name": name}] for name in ("a", "a-", "-a", "a.b", "a_b", "1", "", "ä", "a\n")]),
         ("chromium.version", ["", "1", "v" * 1024, 1]),
+        ("chromium.features", [[], ["WebGL"], ["webgl"], ["WebGL"] * 9, "WebGL", None]),
+        ("refill.maxRate", [0.01, 0.009, 1, 1.5, "1", True, 10_000, 10_001, 10_000.5, 1e-9]),
         ("refill.maxBatch", [1, 1.0, 1.5, "1", True, 10_000, 10_001]),
         ("replicas", [0, 500_000, 500_001, None]),
     ],
