@@ -1,4 +1,4 @@
-"""After the load: put scripts and styles in, wait for a selector, wait for a time.
+"""After the load: put scripts and styles in, wait for a function, a selector, an event, a time.
 
 The selector is polled from here instead of by a script in the page: that works where scripts are off, and outlives a page that
 navigates meanwhile.
@@ -6,6 +6,7 @@ navigates meanwhile.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -61,12 +62,16 @@ async def settle(action: shared.QuickAction, *, session: driver.Session, time: b
     """All that the body wants of a loaded page before it is captured; ``bestAttempt`` forgives what fails or takes too long.
 
     Raises:
-        errors.InvalidRequest: the selector is none.
-        errors.PageFailed: a tag did not load, the selector did not come, the page is gone.
+        errors.InvalidRequest: the selector is none, or the function.
+        errors.PageFailed: a tag did not load, what was waited for did not come, the page is gone.
     """
     await _tags(action, session=session, time=time)
+    if action.wait_for_function is not None:
+        await _function(action, action.wait_for_function, session=session, time=time)
     if action.wait_for_selector is not None:
         await _selector(action, action.wait_for_selector, session=session, time=time)
+    if action.wait_for_event is not None:
+        await _event(action, action.wait_for_event, session=session, time=time)
     if action.wait_for_timeout:
         await _pause(session, seconds=time.at_most(action.wait_for_timeout, most=MOST_MS))
 
@@ -135,16 +140,63 @@ async def _selector(
         _forgive(action, session, errors.PageFailed(message, code=errors.Code.TIMEOUT))
 
 
-async def poll(session: driver.Session, expression: str, *, seconds: float) -> bool:
-    """Look until ``expression`` is true, for at most ``seconds``; whether it became so."""
-    polls = iter(_POLLS)
+# Of what the caller wrote, only what it gives counts; an async function is over when it is over.
+_CALL: Final = """
+(async () => {
+  const wanted = (%s
+  );
+  const given = typeof wanted === 'function' ? wanted() : wanted;
+  return given instanceof Promise ? (await given, true) : Boolean(given);
+})()
+"""
+
+
+async def _function(
+    action: shared.QuickAction, wanted: shared.WaitForFunction, *, session: driver.Session, time: budget.Budget
+) -> None:
+    seconds = time.at_most(wanted.timeout, most=MOST_MS)
+    polls = _POLLS if isinstance(wanted.polling, str) else (wanted.polling / 1000,)
+    try:
+        came = await poll(session, _CALL.strip() % wanted.fn, seconds=seconds, polls=polls)
+    except ScriptFailed as error:
+        if error.name == "SyntaxError":
+            raise errors.InvalidRequest(
+                f"waitForFunction.fn is no function or expression of JavaScript: {error.message}"
+            ) from error
+        _forgive(action, session, errors.PageFailed(f"waitForFunction: {error.message}", code=error.code))
+        return
+    if not came:
+        message = f"waitForFunction: it gave nothing true within {seconds * 1000:.0f} ms"
+        _forgive(action, session, errors.PageFailed(message, code=errors.Code.TIMEOUT))
+
+
+_LISTEN: Final = """
+(event => new Promise(heard => {
+  for (const target of [document, window]) target.addEventListener(event, () => heard(true), {once: true});
+}))
+"""
+
+
+async def _event(
+    action: shared.QuickAction, wanted: shared.WaitForEvent, *, session: driver.Session, time: budget.Budget
+) -> None:
+    seconds = time.at_most(wanted.timeout, most=MOST_MS)
+    listen = f"{_LISTEN.strip()}({orjson.dumps(wanted.event).decode()})"
+    if not await poll(session, listen, seconds=seconds):
+        message = f"waitForEvent: no event {wanted.event!r} came within {seconds * 1000:.0f} ms"
+        _forgive(action, session, errors.PageFailed(message, code=errors.Code.TIMEOUT))
+
+
+async def poll(session: driver.Session, expression: str, *, seconds: float, polls: Sequence[float] = _POLLS) -> bool:
+    """Look until ``expression`` is true, for at most ``seconds``; whether it became so. ``polls``: seconds between looks."""
+    pauses, pause = iter(polls), polls[-1]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while True:
                 # Beyond our own deadline, so that it is ours that ends the call.
                 if await evaluate(session, expression, deadline=seconds + 1.0):
                     return True
-                await asyncio.sleep(next(polls, _POLLS[-1]))
+                await asyncio.sleep(next(pauses, pause))
     return False
 
 

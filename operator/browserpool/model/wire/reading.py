@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from browserpool.model.wire import shared
-from browserpool.model.wire.scalars import Flag, Part, Text
+from browserpool.model.wire.scalars import Flag, Part, Pause, Text
 
 MAX_ELEMENTS: Final = 200
 """Selectors of one ``/scrape``."""
@@ -28,9 +28,10 @@ class Links(shared.QuickAction):
 
 
 class Element(Part):
-    """What to look for."""
+    """What to look for. ``timeout``: milliseconds to wait for a match; absent: what is there is taken (browserless has it)."""
 
     selector: Selector
+    timeout: Pause | None = None
 
 
 class Scrape(shared.QuickAction):

@@ -152,6 +152,25 @@ class WaitForSelector(Part):
         return self
 
 
+class WaitForFunction(Part):
+    """Wait until ``fn`` (a function without arguments, or an expression) gives something true; an async one: until it has ended.
+
+    ``polling``: milliseconds between two calls, or ``raf`` or ``mutation`` as puppeteer has it, which is often. ``timeout`` in ms; 0 is
+    the most. Not Cloudflare's: browserless has it.
+    """
+
+    fn: Annotated[Text, Field(min_length=1, max_length=100_000)]
+    polling: Annotated[Number, Field(ge=0, le=60_000)] | Literal["raf", "mutation"] = "raf"
+    timeout: Pause = 30_000
+
+
+class WaitForEvent(Part):
+    """Wait until an event of this name comes to the document or the window. ``timeout`` in ms; 0 is the most. browserless's too."""
+
+    event: Annotated[Text, Field(min_length=1, max_length=1000)]
+    timeout: Pause = 30_000
+
+
 class QuickAction(Part):
     """The shared body. Exactly one of ``url`` and ``html`` is there. Times are in milliseconds, ``cache_ttl`` in seconds."""
 
@@ -175,6 +194,8 @@ class QuickAction(Part):
     set_java_script_enabled: Flag = True
     user_agent: Text | None = None
     viewport: Viewport = DEFAULT_VIEWPORT
+    wait_for_event: WaitForEvent | None = None
+    wait_for_function: WaitForFunction | None = None
     wait_for_selector: WaitForSelector | None = None
     wait_for_timeout: Pause = 0
     cache_ttl: Annotated[Number, Field(ge=0, le=MAX_CACHE_TTL)] = Field(default=5, alias="cacheTTL")
