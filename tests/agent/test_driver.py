@@ -41,6 +41,22 @@ async def test_a_call_that_chromium_refuses_says_why(connection):
     assert refused.value.cdp_code == -32601
 
 
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        (r"'a\ud800b'", "a\ufffdb"),
+        (r"'\udc00'", "\ufffd"),
+        (r"'\ud83d\ud83d\ude00'", "\ufffd\U0001f600"),
+        (r"'\\ud800 \ud800'", "\\ud800 \ufffd"),
+        (r"({'\ud800': ['\udfff\ud800']})", {"\ufffd": ["\ufffd\ufffd"]}),
+    ],
+)
+async def test_half_an_emoji_is_no_message_s_end(browsing, expression, value):
+    """Legal in JavaScript, and not in the JSON that goes over the wire: it must not end everybody's connection."""
+    page = (await browsing.spare()).session
+    assert await evaluate(page, expression) == value
+
+
 async def test_a_cancelled_caller_does_no_harm(browsing):
     """pyppeteer's own receive loop dies of the late answer, and every later call with it."""
     page = (await browsing.spare()).session

@@ -19,6 +19,7 @@ import dataclasses
 import importlib
 import importlib.util
 import logging
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -196,6 +197,21 @@ def _too_slow(method: str, session_id: str | None, deadline: float) -> errors.Br
     return errors.PageFailed(message, code=errors.Code.TIMEOUT)
 
 
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""An escape in JSON; in its group, half of a pair that stands alone."""
+
+
+def _read(text: str) -> Params:
+    """A message of Chromium's. A page may cut an emoji in half: legal in JavaScript, nowhere else, and shown as U+FFFD everywhere."""
+    try:
+        return cast("Params", orjson.loads(text))
+    except orjson.JSONDecodeError:
+        whole = _ESCAPE.sub(lambda found: r"\ufffd" if found[1] else found[0], text)
+        return cast("Params", orjson.loads(whole))
+
+
 class Connection(_Connection):  # type: ignore[misc]  # pyppeteer ships no types
     """One WebSocket to Chromium's browser endpoint, shared by all its sessions. Make it with ``open``."""
 
@@ -324,7 +340,7 @@ class Connection(_Connection):  # type: ignore[misc]  # pyppeteer ships no types
     async def _receive(self) -> None:
         try:
             while True:
-                self._dispatch(orjson.loads(cast("str", await self._websocket.recv())))
+                self._dispatch(_read(cast("str", await self._websocket.recv())))
         except (OSError, websockets_exceptions.WebSocketException):
             self._fail(errors.BrowserLost("Chromium went away."))
         finally:
