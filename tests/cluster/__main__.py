@@ -36,6 +36,12 @@ def _prepare() -> None:
     images.debian()
 
 
+def _can() -> None:
+    """End with 1, and say why, where no cluster can be had; packages that are missing do not count, they can be installed."""
+    if not _elsewhere():
+        ours.check_rights()
+
+
 def _elsewhere() -> bool:
     return "KUBECONFIG" in os.environ or external.kind_works()
 
@@ -49,6 +55,7 @@ _COMMANDS: dict[str, Callable[[], object]] = {
     "down": ours.take_away,
     "status": _status,
     "prepare": _prepare,
+    "can": _can,
     "missing": _missing,
     "debian": lambda: print(images.debian()),
 }

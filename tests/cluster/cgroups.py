@@ -1,5 +1,6 @@
 """Control groups for the pods of a run: nodes of one machine must not share theirs."""
 
+import os
 import pathlib
 
 from cluster import record
@@ -21,6 +22,18 @@ def child(parent: str, name: str) -> str:
     for root in _hierarchies():
         _group(root / parent[1:] / name)
     return f"{parent}/{name}"
+
+
+def try_one() -> None:
+    """Make a group in every hierarchy, and take it away.
+
+    Raises:
+        OSError: this process may not.
+    """
+    for root in _hierarchies():
+        path = root / f"browserpool-try-{os.getpid()}"
+        _group(path)
+        path.rmdir()
 
 
 def _group(path: pathlib.Path) -> None:

@@ -84,10 +84,21 @@ def home() -> pathlib.Path:
 
 def check() -> None:
     """Raise ``shell.Failed``, which says why, where none can be brought up."""
-    if platform.system() != "Linux" or os.geteuid() != 0:
-        raise shell.Failed("a cluster of our own needs root on Linux: it makes network namespaces and runs containers")
+    check_rights()
     if packages := missing():
         raise shell.Failed(f"a cluster of our own needs packages: apt-get install {' '.join(packages)}")
+
+
+def check_rights() -> None:
+    """As ``check``, but for packages that are missing."""
+    if platform.system() != "Linux" or os.geteuid() != 0:
+        raise shell.Failed("a cluster of our own needs root on Linux: it makes network namespaces and runs containers")
+    try:
+        # What a root within a locked container may not do, tried at once instead of a quarter of an hour later.
+        shell.run("unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", "mount -t tmpfs none /mnt", timeout=10)
+        cgroups.try_one()
+    except (shell.Failed, OSError) as error:
+        raise shell.Failed(f"a cluster of our own needs namespaces, mounts and control groups: {error}") from error
     for path in (home(), binaries.cache()):
         if path.is_relative_to("/var/lib") or path.is_relative_to("/run"):
             raise shell.Failed(
