@@ -157,9 +157,9 @@ async def test_chromes_json_of_a_session(rig: routers.Rig, prefix: str) -> None:
     for path in ("/json", "/json/list"):
         [page] = (await rig.request("GET", base + path)).json
         assert page["webSocketDebuggerUrl"] == f"{ours}/page/PAGE1"
-        assert urllib.parse.urlsplit(page["devtoolsFrontendUrl"]).query == f"ws={ours.removeprefix('ws://')}/page/PAGE1"
+        assert page["devtoolsFrontendUrl"].startswith(f"{rig.url}/live/")
         assert agent.address not in str(page)
-    assert (await rig.request("GET", f"{base}/json/list/PAGE1")).json == page
+    assert (await rig.request("GET", f"{base}/json/list/PAGE1")).json["id"] == "PAGE1"
     made = (await rig.request("PUT", f"{base}/json/new", params={"url": "https://example.com/?a=b&c=d"})).json
     assert (made["id"], urllib.parse.unquote(made["url"])) == ("PAGE2", "https://example.com/?a=b&c=d")
     told = await rig.request("GET", f"{base}/json/activate/PAGE2")

@@ -28,6 +28,9 @@ aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is 
 ``browser``    one running Chromium as the quick actions see it; the page made ahead
 ``driver``     CDP; the only module that imports pyppeteer
 ``bridge``     a client's CDP WebSocket to Chromium's
+``commands``   what a CDP client may ask that Chromium does not know: ``Cloudflare.*``
+``handoff``    pages in human hands
+``links``      live view links, which a router makes
 ``screening``  CDP messages that a client may not send (pure)
 ``heartbeats`` the router's client: Hello, Heartbeat
 ``meters``     counts, also before there are metrics

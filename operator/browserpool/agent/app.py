@@ -161,7 +161,11 @@ async def run(
                 address = wanted.advertise or str(listening.address(sockets.main))
                 greeting = background.spawn(_until_forgotten(agent, address), name="heartbeats")
                 parts = front.Parts(
-                    checker=agent.checker, keeper=agent.custody, alive=agent.alive, missing=agent.missing
+                    settings=wanted,
+                    checker=agent.checker,
+                    keeper=agent.custody,
+                    alive=agent.alive,
+                    missing=agent.missing,
                 )
                 async with front.serving(parts, sockets=sockets, grace=wanted.grace):
                     # Now that nothing waits for it: what agents that were killed have left on this machine.

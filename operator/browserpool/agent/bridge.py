@@ -1,15 +1,17 @@
 """A client's CDP WebSocket to Chromium's, frame by frame; Chromium's frames go undecoded, the client's are screened (``screening``).
 
+Some of the client's are answered by ``commands``.
 Each frame is written before the next is read, so whoever reads slowly slows the other side down and nothing piles up here. There is
 no limit to a message: a picture of a long page is tens of MB. When either side closes, so does the other.
 """
 
 import asyncio
+import contextlib
 
 import aiohttp
 from aiohttp import web
 
-from browserpool.agent import screening
+from browserpool.agent import commands, screening
 from browserpool.lib import tasks
 from browserpool.model import errors
 
@@ -52,15 +54,25 @@ async def connect(http: aiohttp.ClientSession, url: str) -> Upstream:
         raise errors.BrowserLost(f"Chromium does not accept a CDP connection: {error!r}") from error
 
 
-async def run(upstream: Upstream, downstream: Downstream, *, after: "asyncio.Future[None]") -> None:
-    """Carry frames both ways until one side closes; both are closed then, also when cancelled. The client is read ``after`` that."""
-    async with tasks.Background(grace=0) as background:
+async def run(
+    upstream: Upstream, downstream: Downstream, *, desk: commands.Desk, after: "asyncio.Future[None]"
+) -> None:
+    """Carry frames both ways until one side closes; both are closed then, also when cancelled. The client is read ``after`` that.
+
+    What is for ``desk`` is answered there.
+    """
+
+    async def say(frame: bytes) -> None:
+        await downstream.send_frame(frame, aiohttp.WSMsgType.TEXT)
+
+    async with contextlib.aclosing(desk), tasks.Background(grace=0) as background:
         pumps = {
-            background.spawn(_pump(upstream, downstream), name="cdp to the client"),
-            background.spawn(_screened_pump(downstream, upstream, after), name="cdp to chromium"),
+            background.spawn(_pump(upstream, downstream, desk), name="cdp to the client"),
+            background.spawn(_screened_pump(downstream, upstream, desk, after), name="cdp to chromium"),
         }
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            with desk.listening(say):
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # Shielded: when Chromium dies the cancellation may come while this is under way already, and a connection that just
             # breaks off would look to the router like one to come back to.
@@ -75,24 +87,29 @@ async def _end(pumps: "set[asyncio.Task[None]]", upstream: Upstream, downstream:
     await downstream.close(code=aiohttp.WSCloseCode.GOING_AWAY)
 
 
-async def _pump(source: Upstream, sink: Downstream) -> None:
+async def _pump(source: Upstream, sink: Downstream, desk: commands.Desk) -> None:
     while True:
         message = await source.receive()
         if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             return
+        desk.heard(message.data)
         try:
             await sink.send_frame(message.data, message.type)
         except (OSError, aiohttp.ClientError):
             return
 
 
-async def _screened_pump(client: Downstream, chromium: Upstream, after: "asyncio.Future[None]") -> None:
+async def _screened_pump(
+    client: Downstream, chromium: Upstream, desk: commands.Desk, after: "asyncio.Future[None]"
+) -> None:
     """As ``_pump``, but what must not reach Chromium is answered here."""
     await asyncio.wait({after})
     while True:
         message = await client.receive()
         if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             return
+        if desk.takes(message.data):
+            continue
         refused = screening.answer(message.data)
         try:
             if refused is None:

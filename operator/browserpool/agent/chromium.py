@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 
-from browserpool.agent import browser, driver, launch, meters, processes, session
+from browserpool.agent import browser, driver, handoff, launch, meters, processes, session
 from browserpool.agent.egress import proxy
 from browserpool.lib import clock, tasks
 from browserpool.model import errors
@@ -44,7 +44,7 @@ class _StandardError(asyncio.Protocol):
 class Chromium:
     """A running Chromium: the supervisor's ``Child``. ``address`` is its CDP WebSocket, ``product`` its name and version.
 
-    ``traces`` is what sessions have left in it since it started.
+    ``traces`` is what sessions have left in it since it started; ``handoffs`` are its pages in human hands.
     """
 
     def __init__(
@@ -64,6 +64,12 @@ class Chromium:
         self.product = product
         self.browser = browser
         self.traces = session.NO_TRACES
+        self.handoffs = handoff.Handoffs()
+
+    @property
+    def guard(self) -> proxy.Guard:
+        """The only way out, for it and for whatever else is fetched on somebody's behalf."""
+        return self._guard
 
     @property
     def gone(self) -> asyncio.Future[errors.BrowserpoolError]:
@@ -90,6 +96,7 @@ class Chromium:
     async def stop(self) -> None:
         # Killed first: a Chromium that hangs would keep the socket's closing waiting. Its profile is thrown away in any case.
         processes.kill_group(self.group)
+        self.handoffs.close()
         await self.browser.close()
         await _end(self._launched, self._output)
         self._guard.unprotect(self.port)

@@ -37,6 +37,7 @@ class Sockets:
 class Parts:
     """What the servers need of the agent. ``missing`` says what keeps it from being ready; empty: nothing does."""
 
+    settings: settings.AgentSettings
     checker: tokens.Checker
     keeper: custody.Custody
     alive: Callable[[], bool]

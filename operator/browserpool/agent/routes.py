@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +12,7 @@ import yarl
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.agent import actions, bridge, chromium, custody, screening, tokens
+from browserpool.agent import actions, bridge, chromium, commands, custody, fetch, links, screening, tokens
 from browserpool.lib import clock, tasks
 from browserpool.lib import web as server
 from browserpool.model import agentapi, errors
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 BODY_LIMIT = 64 * 1024 * 1024
 """Bytes. Routers refuse a client's body over 50 MB; this is the wall behind that one."""
 CHROME_DEADLINE = 10.0
+_FILE = re.compile(r"[A-Za-z0-9_./-]{1,300}")
 _JSON_PREFIX = agentapi.CHROME_JSON.partition("{")[0]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -32,8 +34,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Routes:
     """The handlers, and what they need."""
 
-    def __init__(self, *, checker: tokens.Checker, keeper: custody.Custody, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, *, checker: tokens.Checker, keeper: custody.Custody, http: aiohttp.ClientSession, links_: links.Links
+    ) -> None:
         self._checker = checker
+        self._links = links_
         self._custody = keeper
         self._http = http
 
@@ -44,6 +49,7 @@ class Routes:
         app.router.add_get(agentapi.CDP_PAGE, self.cdp_page)
         app.router.add_get(agentapi.CHROME_JSON, self.chrome_json)
         app.router.add_put(agentapi.CHROME_JSON, self.chrome_json)
+        app.router.add_get(agentapi.CHROME_DEVTOOLS, self.devtools)
         app.router.add_post(agentapi.END, self.end)
 
     async def action(self, request: web.Request) -> web.StreamResponse:
@@ -78,9 +84,13 @@ class Routes:
     async def cdp_page(self, request: web.Request) -> web.StreamResponse:
         """One page's CDP endpoint."""
         target = request.match_info["target"]
-        return await self._bridge(request, lambda child: f"ws://{child.endpoint}/devtools/page/{target}")
+        return await self._bridge(
+            request, lambda child: f"ws://{child.endpoint}/devtools/page/{target}", target_id=target
+        )
 
-    async def _bridge(self, request: web.Request, url: Callable[[chromium.Chromium], str]) -> web.StreamResponse:
+    async def _bridge(
+        self, request: web.Request, url: Callable[[chromium.Chromium], str], *, target_id: str | None = None
+    ) -> web.StreamResponse:
         token = self._token(request, SessionKind.CDP, query=request.query.get("token"))
         downstream = bridge.accept()
         try:
@@ -89,7 +99,8 @@ class Routes:
                 upstream = await bridge.connect(self._http, url(child))
                 # The client opens its side meanwhile, but is not read before the spare is gone, and so cannot see it go.
                 await downstream.prepare(request)
-                await bridge.run(upstream, downstream, after=dropped)
+                desk = self._desk(request, token, child, target_id)
+                await bridge.run(upstream, downstream, desk=desk, after=dropped)
         except errors.BrowserpoolError as error:
             if not downstream.prepared:
                 raise
@@ -99,23 +110,49 @@ class Routes:
     async def chrome_json(self, request: web.Request) -> web.StreamResponse:
         """Chrome's own ``/json/…``."""
         token = self._token(request, SessionKind.CDP)
+    def _desk(
+        self, request: web.Request, token: ClaimToken, child: chromium.Chromium, target_id: str | None
+    ) -> commands.Desk:
+        base = request.headers.get(agentapi.BASE, "")
+
+        async def live_view(wish: dict[str, Any]) -> dict[str, Any]:
+            return await self._links.ask(token.session_id, base=base, wish=wish)
+
+        return commands.Desk(
+            session_id=token.session_id,
+            target_id=target_id,
+            connection=child.browser.connection,
+            handoffs=child.handoffs,
+            live_view=live_view,
+        )
+
+    async def devtools(self, request: web.Request) -> web.StreamResponse:
+        """A file of Chromium's own DevTools."""
+        token = self._token(request, SessionKind.CDP)
+        file = request.match_info["file"]
+        if not _FILE.fullmatch(file) or ".." in file:
+            raise errors.NotFound("DevTools have no such file.")
+        async with self._custody.use(token, profile=False) as child:
+            return await self._fetched(request.method, f"http://{child.endpoint}/devtools/{file}")
+
         if screening.is_local_file(urllib.parse.unquote(request.rel_url.raw_query_string)):
             raise errors.InvalidRequest("file: addresses are not opened; serve the file over HTTP.")
         async with self._custody.use(token, profile=True) as child:
             await child.browser.drop_spare()
             # Handed on as it was written: what is decoded here could not be told from what the client encoded.
             asked = request.rel_url.raw_path_qs.removeprefix(_JSON_PREFIX)
-            url = f"http://{child.endpoint}/json/{asked}"
-            try:
-                async with (
-                    asyncio.timeout(CHROME_DEADLINE),
-                    self._http.request(request.method, yarl.URL(url, encoded=True)) as answer,
-                ):
-                    return web.Response(
-                        body=await answer.read(), status=answer.status, content_type=answer.content_type
-                    )
-            except (aiohttp.ClientError, TimeoutError) as error:
-                raise errors.BrowserLost(f"Chromium does not answer /json: {error!r}") from error
+            return await self._fetched(request.method, f"http://{child.endpoint}/json/{asked}")
+
+    async def _fetched(self, method: str, url: str) -> web.Response:
+        """What Chromium's own server answers."""
+        try:
+            async with (
+                asyncio.timeout(CHROME_DEADLINE),
+                self._http.request(method, yarl.URL(url, encoded=True)) as answer,
+            ):
+                return web.Response(body=await answer.read(), status=answer.status, content_type=answer.content_type)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise errors.BrowserLost(f"Chromium does not answer over HTTP: {error!r}") from error
 
     async def end(self, request: web.Request) -> web.StreamResponse:
         """End the token's session; answers when the browser is clean, or cannot be made so."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from browserpool.agent import front, ops, routes
+from browserpool.agent import front, links, ops, routes
 from browserpool.lib import web as server
 
 _OPS_GRACE = 1.0
@@ -18,7 +18,8 @@ async def running(parts: front.Parts, *, sockets: front.Sockets, grace: float) -
     app = web.Application(middlewares=[routes.errors_as_envelopes], client_max_size=routes.BODY_LIMIT)
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-        routes.Routes(checker=parts.checker, keeper=parts.keeper, http=http).add_to(app)
+        asking = links.Links(http=http, wanted=parts.settings)
+        routes.Routes(checker=parts.checker, keeper=parts.keeper, http=http, links_=asking).add_to(app)
         ops_app = app if sockets.ops is None else web.Application()
         ops.add(ops_app, alive=parts.alive, ready=parts.missing)
         if sockets.ops is not None:

@@ -12,6 +12,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons
 ``browsers``       a browser as the store has it, its registration, where it stands
 ``sessions``       live and past sessions
+``live_view``      links to look at a running session
 ``terms``          what a session is bound to: hosts, recording
 ``regions``        how far behind a region's heartbeats are
 ``addresses``      which networks are not public

@@ -13,6 +13,8 @@ CDP_PAGE = "/v1/cdp/page/{target}"
 """WebSocket: one page's CDP endpoint."""
 CHROME_JSON = "/v1/json/{rest:.*}"
 """GET, PUT: Chrome's own ``/json/…``, answered by Chrome; WebSocket addresses in it are Chrome's and must be rewritten."""
+CHROME_DEVTOOLS = "/v1/devtools/{file:.*}"
+"""GET: a file of the DevTools that Chromium carries."""
 END = "/v1/end"
 """POST: the session of the token's fence is over. Answered with ``Ended`` when the browser is clean or has to give up."""
 
@@ -25,10 +27,13 @@ ROUTER_HELLO = "/internal/v1/hello"
 ROUTER_HEARTBEAT = "/internal/v1/heartbeat"
 """POST ``Heartbeat``. 200 ``Reply`` once it is written; 503: the queue is full, say it again next time."""
 
+ROUTER_LIVE_VIEW = "/internal/v1/live-view"
+"""POST ``{browser_id, session_id, base, wish}``: a link to the browser's session, for a client who asks for one over CDP."""
+
 RENEW = "/v1/sessions/{session}/renew"
 """POST to a router, with the client's token: the session is in use, though no message of it passes here."""
 BASE = "X-Browserpool-Base"
-"""Header of a request to a router: the ``http://host:port`` by which its sender is called, for the addresses in the answer."""
+"""Header: the ``http://host:port`` by which clients call the request's sender, for the addresses in the answer."""
 WAY = "X-Browserpool-Way"
 """Header of a sidecar's answer to a WebSocket: ``direct`` to the browser, or ``proxied`` by a router."""
 

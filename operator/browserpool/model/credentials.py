@@ -3,6 +3,7 @@
 * One signing key belongs to an installation. From it each browser's two secrets are derived, so that a browser's own
   secrets speak for that browser alone: a **claim key** (the router signs claim tokens with it, the agent checks them) and an
   **agent token** (the agent's bearer token for heartbeats).
+* A **live view link** says: the bearer may look at this session, or drive it (``live_view``). Its key is derived too.
 * A **claim token** says: the bearer holds this browser's session of this fence, until this time on the database's clock.
 * **Bearer tokens** of clients are kept as SHA-256 only. They are long random secrets, never passwords, so a slow hash would
   protect nothing and would cost every request.
@@ -13,6 +14,7 @@ import binascii
 import dataclasses
 import hashlib
 import hmac
+from typing import Any
 
 import orjson
 
@@ -64,13 +66,33 @@ def _signature(payload: str, key: str) -> bytes:
     return hmac.new(key.encode(), payload.encode(), hashlib.sha256).digest()
 
 
+def live_view_key(*, signing_key: str) -> str:
+    """The secret that live view links are signed with; routers alone know it."""
+    return _derive(signing_key, "live view", BrowserId("-"))
+
+
+def sealed(fields: list[object], *, key: str) -> str:
+    """``fields``, as text that may stand in a path or a header, and that nobody can change without ``key``."""
+    payload = _encode(orjson.dumps(fields))
+    return f"{payload}.{_encode(_signature(payload, key))}"
+
+
+def unsealed(text: str, *, key: str) -> list[Any] | None:
+    """What ``sealed`` made the text of; ``None`` if it did not, or not with this key."""
+    payload, _, signature = text.partition(".")
+    try:
+        if not hmac.compare_digest(_decode(signature), _signature(payload, key)):
+            return None
+        fields: list[Any] = orjson.loads(_decode(payload))
+    except (ValueError, binascii.Error):
+        return None
+    return fields
+
+
 def sign(token: ClaimToken, *, key: str) -> str:
     """``token`` as text, signed with the browser's claim key."""
     fields: list[object] = [token.browser_id, token.session_id, token.fence, token.kind, token.expires]
-    if token.terms:
-        fields.append(session_terms.plain(token.terms))
-    payload = _encode(orjson.dumps(fields))
-    return f"{payload}.{_encode(_signature(payload, key))}"
+    return sealed([*fields, session_terms.plain(token.terms)] if token.terms else fields, key=key)
 
 
 def verify(text: str, *, key: str, browser_id: BrowserId, now: float) -> ClaimToken:
@@ -81,13 +103,8 @@ def verify(text: str, *, key: str, browser_id: BrowserId, now: float) -> ClaimTo
     Raises:
         errors.Unauthorized: not a token, not signed with ``key``, another browser's, or expired.
     """
-    payload, _, signature = text.partition(".")
-    try:
-        genuine = hmac.compare_digest(_decode(signature), _signature(payload, key))
-        fields = orjson.loads(_decode(payload)) if genuine else None
-    except (ValueError, binascii.Error):
-        genuine, fields = False, None
-    if not genuine or fields is None:
+    fields = unsealed(text, key=key)
+    if fields is None:
         raise errors.Unauthorized("The claim token is not one that this browser's router signed.")
     token = ClaimToken(
         browser_id=BrowserId(fields[0]),

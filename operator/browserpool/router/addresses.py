@@ -17,13 +17,22 @@ _FRONTEND_WS: Final = re.compile(r"(?P<how>[?&]wss?=)[^/&\"]+/devtools/(?P<kind>
 def base(*, scheme: str, host: str, path: str, public_url: str | None) -> str:
     """``ws://host/prefix`` under which the request's /devtools lives: clients go on under the prefix that they came by."""
     prefix = path.partition("/devtools/")[0] if "/devtools/" in path else ""
-    origin = f"{scheme}://{host}" if public_url is None else public_url.rstrip("/")
-    return re.sub(r"^http", "ws", origin) + prefix
+    return websocket(f"{scheme}://{host}" if public_url is None else public_url.rstrip("/")) + prefix
 
 
 def said_base(text: str | None) -> str | None:
     """What a request says that its sender is called (``agentapi.BASE``), if that can be an address."""
     return text if text is not None and re.fullmatch(r"https?://[A-Za-z0-9._:\[\]-]+", text) else None
+
+
+def origin(*, scheme: str, host: str, said: str | None, public_url: str | None) -> str:
+    """``http://host:port`` by which the client calls this router; ``said``: by which he calls whoever asks for him."""
+    return public_url.rstrip("/") if public_url is not None else said_base(said) or f"{scheme}://{host}"
+
+
+def websocket(origin_: str) -> str:
+    """The same origin for WebSockets."""
+    return re.sub(r"^http", "ws", origin_)
 
 
 def suffix(token: str | None) -> str:

@@ -171,15 +171,31 @@ class Agents:
                     raise Untouched(await _complaint(answer), retry_after=1)
                 return answer.status, await answer.read()
 
-    async def cdp(self, party: Party, target: str | None = None) -> aiohttp.ClientWebSocketResponse[Any]:
-        """An open CDP connection to the browser, or to one page of it. Frames come as bytes, of any size, not compressed."""
+    async def devtools_file(self, party: Party, file: str) -> tuple[int, str, bytes]:
+        """Status, content type and body of a file of the DevTools that the browser carries."""
+        path = agentapi.CHROME_DEVTOOLS.replace("{file:.*}", file)
+        with _named(party):
+            async with self._client().get(
+                yarl.URL(f"http://{party.address}{path}", encoded=True),
+                headers=self._headers(party),
+                timeout=self._timeout(10),
+            ) as answer:
+                return answer.status, answer.content_type, await answer.read()
+
+    async def cdp(
+        self, party: Party, target: str | None = None, *, base: str = ""
+    ) -> aiohttp.ClientWebSocketResponse[Any]:
+        """An open CDP connection to the browser, or to one page of it. Frames come as bytes, of any size, not compressed.
+
+        ``base`` is where the client came in, for links that he asks for over CDP.
+        """
         path = agentapi.CDP if target is None else agentapi.CDP_PAGE.format(target=target)
         with _named(party):
             try:
                 async with asyncio.timeout(self._connect_timeout + 8):
                     return await self._client().ws_connect(
                         yarl.URL(f"http://{party.address}{path}", encoded=True),
-                        headers=self._headers(party),
+                        headers={**self._headers(party), agentapi.BASE: base} if base else self._headers(party),
                         max_msg_size=0,
                         compress=0,
                         autoping=True,

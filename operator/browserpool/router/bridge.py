@@ -6,6 +6,7 @@ only after the one before was taken by the other.
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -51,10 +52,21 @@ def asks_to_close(frame: bytes) -> bool:
     return len(frame) < _SMALL and _CLOSE in frame
 
 
-async def pump(source: Socket, sink: Socket, *, seen: Callable[[bytes], None]) -> bool:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """What becomes of a frame: ``onward`` goes in its place, or ``back`` is its sender's answer."""
+
+    onward: bytes | None = None
+    back: bytes | None = None
+
+
+Screen = Callable[[bytes], Screened]
+
+
+async def pump(source: Socket, sink: Socket, *, seen: Callable[[bytes], None], screen: Screen | None = None) -> bool:
     """Pass frames on until ``source`` ends or ``sink`` takes no more; true if ``source`` said goodbye with a close frame.
 
-    ``seen`` is called with each frame before it goes.
+    ``seen`` is called with each frame before it goes. ``screen``: only what it lets through goes.
     """
     while True:
         message = await source.receive()
@@ -62,9 +74,19 @@ async def pump(source: Socket, sink: Socket, *, seen: Callable[[bytes], None]) -
             return message.type is aiohttp.WSMsgType.CLOSE
         seen(message.data)
         try:
-            await sink.send_frame(message.data, message.type)
+            if screen is None:
+                await sink.send_frame(message.data, message.type)
+            else:
+                await _sent_on(screen(message.data), source, sink)
         except (ConnectionError, aiohttp.ClientError):
             return False
+
+
+async def _sent_on(screened: Screened, source: Socket, sink: Socket) -> None:
+    if screened.onward is not None:
+        await sink.send_frame(screened.onward, aiohttp.WSMsgType.TEXT)
+    if screened.back is not None:
+        await source.send_frame(screened.back, aiohttp.WSMsgType.TEXT)
 
 
 async def join(
@@ -75,15 +97,16 @@ async def join(
     received: Callable[[bytes], None],
     goodbye: Callable[[], None],
     told: Sequence[tuple[asyncio.Event, Callable[[], tuple[int, str]]]],
+    screen: Screen | None = None,
 ) -> None:
     """Bridge the two until one ends.
 
     ``goodbye`` is called if it was ``upstream``, and on purpose: at once, since the client may break off while it is told.
-    ``told``: events that end it too, each with the close code and reason for the client.
+    ``told``: events that end it too, each with the close code and reason for the client. ``screen``: judges what the client sends.
     """
     async with asyncio.TaskGroup() as group:
         down = group.create_task(pump(upstream, client, seen=received))
-        up = group.create_task(pump(client, upstream, seen=sent))
+        up = group.create_task(pump(client, upstream, seen=sent, screen=screen))
         watched = {group.create_task(event.wait()): say for event, say in told}
         try:
             done, _ = await asyncio.wait({down, up, *watched}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,6 +6,7 @@ when its browser closes the connection (``Browser.close``).
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -27,12 +28,12 @@ async def launch(call: services.Call) -> web.StreamResponse:
     wanted = await call.wanted(claims.SessionKind.CDP, terms=await terms_of(call))
 
     async def connect(held: holding.Held) -> bridge.Upstream:
-        return await call.services.agents.cdp(held.party)
+        return await dial(call, held)
 
     async with counted(call) as count:
-        held, upstream = await call.services.claiming.engage(wanted, connect)
+        held, socket = await call.services.claiming.engage(wanted, connect)
         count(held)
-    return await _serve(call, held, upstream, headers=actions.browser_headers(wanted, held))
+    return await serve(call, held, socket, headers=actions.browser_headers(wanted, held))
 
 
 async def reconnect(call: services.Call) -> web.StreamResponse:
@@ -46,7 +47,7 @@ async def connect(
 ) -> web.StreamResponse:
     """Connect to a session that exists; ``kind`` as for ``bridge.accept``."""
     bridge.ask_for_websocket(call.request)
-    return await _serve(call, held, await _upstream(call, held), kind=kind)
+    return await serve(call, held, await dial(call, held), kind=kind)
 
 
 async def page(call: services.Call) -> web.StreamResponse:
@@ -54,7 +55,7 @@ async def page(call: services.Call) -> web.StreamResponse:
     bridge.ask_for_websocket(call.request)
     held = await lookup.mine(call)
     target = call.request.match_info["target"]
-    return await _serve(call, held, await _upstream(call, held, target), whole=False)
+    return await serve(call, held, await dial(call, held, target), whole=False)
 
 
 async def any_page(call: services.Call) -> web.StreamResponse:
@@ -63,7 +64,7 @@ async def any_page(call: services.Call) -> web.StreamResponse:
     target = call.request.match_info["target"]
     for held in await lookup.all_mine(call):
         with contextlib.suppress(errors.NotFound, errors.BrowserLost):
-            return await _serve(call, held, await call.services.agents.cdp(held.party, target), whole=False)
+            return await serve(call, held, await dial(call, held, target), whole=False)
     raise errors.NotFound(f"None of your sessions has a page {target[:64]!r}.")
 
 
@@ -102,34 +103,47 @@ async def counted(call: services.Call) -> AsyncIterator[Any]:
             quotas.leave(token.name)
 
 
-async def _upstream(call: services.Call, held: holding.Held, target: str | None = None) -> bridge.Upstream:
-    """A connection to a session that exists.
+async def dial(call: services.Call, held: holding.Held, target: str | None = None) -> bridge.Upstream:
+    """A connection to a session's browser, or to one page of it.
 
     Raises:
         errors.BrowserLost: the session's browser cannot be reached, or does not know the session any more.
     """
-    return await call.services.agents.cdp(held.party, target)
+    return await call.services.agents.cdp(held.party, target, base=call.origin)
 
 
-async def _serve(
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A connection of somebody who looks: only what ``is_use`` keeps the session, and only what ``screen`` lets through is sent."""
+
+    is_use: Callable[[bytes], bool]
+    screen: bridge.Screen | None = None
+
+
+async def serve(
     call: services.Call,
     held: holding.Held,
     upstream: bridge.Upstream,
     *,
     whole: bool = True,
+    view: View | None = None,
     headers: dict[str, str] | None = None,
     kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse,
 ) -> web.StreamResponse:
-    """Bridge client and browser until one of them ends. ``whole``: the browser's own connection, with which the session ends too."""
+    """Bridge client and browser until one of them ends.
+
+    ``whole``: the browser's own connection, with which the session ends too. ``view``: somebody looks; else, somebody drives.
+    """
     client = bridge.accept(headers or {}, kind=kind)
     claiming = call.services.claiming
     claiming.holding.add(held)
-    held.touch()
+    if view is None:
+        held.touch()
     ended = asyncio.Event()
-    with _connected(held), _recorded(call.services, held):
+    with _connected(held), _recorded(call.services, held) if view is None else contextlib.nullcontext():
         try:
             await client.prepare(call.request)
-            await _bridged(call, held, client, upstream, goodbye=ended.set)
+            await _bridged(call, held, client, upstream, view=view, goodbye=ended.set)
         except Exception as error:  # it is a WebSocket by now: nothing can be answered, so it ends and the log says why
             if not client.prepared:
                 raise
@@ -147,15 +161,18 @@ async def _bridged(
     client: web.WebSocketResponse[Any],
     upstream: bridge.Upstream,
     *,
+    view: View | None,
     goodbye: Callable[[], None],
 ) -> None:
     def sent(frame: bytes) -> None:
-        held.active = True
-        if bridge.asks_to_close(frame):
+        if view is None or view.is_use(frame):
+            held.active = True
+        if bridge.asks_to_close(frame) and (view is None or view.screen is None):
             held.asked_to_close = True
 
     def received(_: bytes) -> None:
-        held.active = True
+        if view is None:
+            held.active = True
 
     stopping = "this router is stopping; reconnect to the session by its id"
     await bridge.join(
@@ -164,6 +181,7 @@ async def _bridged(
         sent=sent,
         received=received,
         goodbye=goodbye,
+        screen=None if view is None else view.screen,
         told=(
             (held.over, lambda: (bridge.GOING_AWAY, held.why_over)),
             (call.services.cdp_stopping, lambda: (bridge.GOING_AWAY, stopping)),

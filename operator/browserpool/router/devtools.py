@@ -10,10 +10,11 @@ import orjson
 from aiohttp import web
 
 from browserpool.lib import web as lib_web
-from browserpool.model import agentapi, claims, errors, names
+from browserpool.model import agentapi, claims, errors, live_view, names
 from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
 from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services
+from browserpool.router.liveview import making
 from browserpool.store import sessions
 
 END_WAIT: Final = 5.0
@@ -32,8 +33,10 @@ async def create(call: services.Call) -> web.StreamResponse:
     wanted = await call.wanted(claims.SessionKind.CDP, terms=await cdp.terms_of(call))
     targets = binding.is_yes(call.request.query.get("targets"))
 
+    expires = live_view.milliseconds(call.request.query.get("liveViewUrlExpiresInMs"), "liveViewUrlExpiresInMs")
+
     async def look(held: holding.Held) -> Any:
-        return await chrome(call, held, "list") if targets else None
+        return making.linked(call, held, await chrome(call, held, "list"), milliseconds=expires) if targets else None
 
     async with cdp.counted(call) as count:
         held, found = await call.services.claiming.engage(wanted, look)
@@ -130,7 +133,8 @@ async def chrome(call: services.Call, held: holding.Held, rest: str, *, method: 
             return body.decode(errors="replace")
     if rest == "protocol":
         return value
-    return addresses.rewritten(value, base_=base(call), session_id=held.session_id, suffix_=suffix(call))
+    rewritten = addresses.rewritten(value, base_=base(call), session_id=held.session_id, suffix_=suffix(call))
+    return making.linked(call, held, rewritten)
 
 
 # ---------------------------------------------------------------- lists of sessions

@@ -19,6 +19,8 @@ from browserpool.router import (
     status,
     worker_binding,
 )
+from browserpool.router.crawl import doors
+from browserpool.router.liveview import making, opening
 
 
 class Door(enum.StrEnum):
@@ -28,6 +30,8 @@ class Door(enum.StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of door
     AGENT = "agent"
     """The agent token of the browser that the message is about; its handler checks, because the body says which."""
+    LINK = "link"
+    """A signed link, which the address holds; its handler checks."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,7 @@ ROUTES: Final = (
     _devtools("GET", "/session", devtools.listing),
     _devtools("GET", "/session/{session}", devtools.one),
     Route(method="GET", path="/v1/acquire", handler=worker_binding.acquire),
+    _devtools("POST", "/browser/{session}/live_view", making.create),
     Route(method="GET", path="/v1/connectDevtools", handler=worker_binding.connect, websocket=True),
     Route(method="GET", path="/v1/sessions", handler=worker_binding.listing),
     Route(method="GET", path="/v1/history", handler=worker_binding.history),
@@ -91,6 +96,12 @@ ROUTES: Final = (
     Route(method="POST", path=agentapi.RENEW, handler=direct.renew),
     Route(method="GET", path="/limits", handler=limits.report, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="GET", path="/v1/status", handler=status.status),
+    Route(method="GET", path="/live/{link}", handler=opening.page, door=Door.LINK),
+    Route(method="GET", path="/live/{link}/browser", handler=opening.connect_whole, door=Door.LINK, websocket=True),
+    Route(
+        method="GET", path="/live/{link}/page/{target}", handler=opening.connect, door=Door.LINK, websocket=True
+    ),
+    Route(method="GET", path="/live/{link}/devtools/{file:.*}", handler=opening.devtools, door=Door.LINK),
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
     Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
     Route(method="GET", path="/metrics", handler=status.exposition),
@@ -99,6 +110,7 @@ ROUTES: Final = (
 )
 
 OPS_ROUTES: Final = (
+    Route(method="POST", path=agentapi.ROUTER_LIVE_VIEW, handler=making.ask, door=Door.AGENT),
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
     Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
     Route(method="GET", path="/metrics", handler=status.exposition, door=Door.PUBLIC),
