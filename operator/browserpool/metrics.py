@@ -53,6 +53,13 @@ ACTION_SECONDS = Histogram(
     registry=REGISTRY,
 )
 SESSIONS_OPEN = Gauge("browserpool_cdp_connections", "CDP connections open at this router", ["pool"], registry=REGISTRY)
+MODEL_SECONDS = Histogram(
+    "browserpool_model_seconds",
+    "Questions to language models, by provider and outcome",
+    ["provider", "outcome"],
+    buckets=_SLOW,
+    registry=REGISTRY,
+)
 CACHE_LOOKUPS = Counter(
     "browserpool_cache_lookups", "Quick actions looked up in the cache, by outcome", ["outcome"], registry=REGISTRY
 )

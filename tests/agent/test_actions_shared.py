@@ -58,7 +58,7 @@ async def _failure(code, awaitable):
 
 
 async def test_every_action_of_the_wire_is_done_here():
-    assert set(actions.CAPTURES) == set(wire.ACTIONS)
+    assert set(actions.CAPTURES) == set(wire.AT_AGENTS)
 
 
 async def test_url(stand, web):

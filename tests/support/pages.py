@@ -77,4 +77,4 @@ async def stand(*, allow: Iterable[str] = ("127.0.0.0/8",), resolver: names.Reso
 
 def known_actions() -> list[str]:
     """Every quick action there is."""
-    return sorted(wire.ACTIONS)
+    return sorted(wire.AT_AGENTS)

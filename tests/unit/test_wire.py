@@ -250,7 +250,7 @@ def test_a_body_over_the_limit():
 
 
 def test_an_unknown_action():
-    with pytest.raises(errors.NotFound, match="content, links, markdown, pdf, scrape, screenshot, snapshot"):
+    with pytest.raises(errors.NotFound, match="content, json, links, markdown, pdf, scrape, screenshot, snapshot"):
         actions.parse("dance", b"{}")
 
 

@@ -41,6 +41,13 @@ _HANDED_ON = (
     "cache_bytes",
     "cache_store_bytes",
     "cache_answer_bytes",
+    "ai_url",
+    "ai_model",
+    "ai_key",
+    "ai_providers",
+    "ai_well_known",
+    "ai_timeout",
+    "ai_page_chars",
 )
 """Settings of the router that `up` has no word in: they are taken from its own environment."""
 _ROUTER_GRACE = 45.0

@@ -5,6 +5,8 @@ Statuses and codes are api.md's §6 (Cloudflare Browser Run's). SDKs re-send on 
 """
 
 import enum
+import types
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -35,6 +37,8 @@ class Code(enum.IntEnum):
     TARGET_CLOSED = 6001
     TIMEOUT = 6002
     CAPTURE_FAILED = 6003
+    MODEL_FAILED = 7000
+    NOT_CONFIGURED = 7001
 
 
 class BrowserpoolError(Exception):
@@ -42,6 +46,8 @@ class BrowserpoolError(Exception):
 
     status: ClassVar[int] = 500
     default_code: ClassVar[Code] = Code.INTERNAL
+    beside: Mapping[str, object] = types.MappingProxyType({})
+    """What stands beside ``errors`` on the wire."""
 
     def __init__(self, message: str, *, code: Code | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -97,6 +103,32 @@ class PageFailed(BrowserpoolError):
 
     status = 422
     default_code = Code.NETWORK
+
+
+class ModelFailed(BrowserpoolError):
+    """A language model was asked and gave nothing that is of use; asked again, it would cost again. ``raw`` is what it said, if it did."""
+
+    status = 422
+    default_code = Code.MODEL_FAILED
+
+    def __init__(self, message: str, *, raw: str | None = None) -> None:
+        super().__init__(message)
+        if raw is not None:
+            self.beside = {"rawAiResponse": raw}
+
+
+class ModelUnavailable(BrowserpoolError):
+    """A language model's provider is away, or asks to be left alone for a while."""
+
+    status = 503
+    default_code = Code.MODEL_FAILED
+
+
+class NotConfigured(BrowserpoolError):
+    """The installation lacks what this needs; the message says which setting gives it."""
+
+    status = 501
+    default_code = Code.NOT_CONFIGURED
 
 
 class TooManyRequests(BrowserpoolError):

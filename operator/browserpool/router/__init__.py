@@ -27,6 +27,8 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``dbclock``    the database's time, which claim tokens are written in
 ``actions``    quick actions
 ``cache``      answers of quick actions, given again for a while
+``extract``    json: what goes to the agent for it, and what comes back (pure)
+``ai``         language models: whom to ask, what, and what they say
 ``cdp``        CDP over WebSocket
 ``relay``      an answer passed on as it comes
 ``bridge``     two WebSockets joined

@@ -17,7 +17,8 @@ from browserpool.lib import clock
 from browserpool.model import agentapi, claims, errors
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import envelope, shared
-from browserpool.router import holding, relay, services, target
+from browserpool.model.wire import extract as extract_wire
+from browserpool.router import extract, holding, relay, services, target
 from browserpool.router.cache import policy
 
 SLACK = 15.0
@@ -53,6 +54,7 @@ _OUTCOMES = {
     413: "invalid",
     422: "page_failed",
     429: "too_many",
+    501: "invalid",
     502: "browser_lost",
     503: "no_browser",
 }
@@ -122,11 +124,40 @@ async def _done(call: services.Call, job: Job) -> web.StreamResponse:
             said = {**headers(answer, job.wanted, held), **job.said}
             return await relay.passed_on(call.request, answer, headers=said, copy=copy), copy
 
+    if isinstance(job.parsed, extract_wire.Json):
+        return await _extracted(call, job, job.parsed)
     held, (response, copy) = await claiming.engage(job.wanted, ask)
     claiming.release(held)
     if job.asked is not None and copy is not None:
         cache.put(job.asked, status=response.status, headers=response.headers, body=copy.body)
     return response
+
+
+async def _extracted(call: services.Call, job: Job, wanted: extract_wire.Json) -> web.StreamResponse:
+    """``json``: the page's text from an agent; then, with the browser given back, what a model says of it."""
+    services, most = call.services, call.services.settings.ai_page_chars
+    question = services.models.question(wanted)
+
+    async def ask(held: holding.Held) -> tuple[dict[str, str], extract.Read | web.StreamResponse]:
+        async with services.agents.action(
+            held.party, extract.AT_AGENT, extract.body(job.body), deadline=deadline(job.parsed)
+        ) as answer:
+            said = {**headers(answer, job.wanted, held), **job.said}
+            if answer.status != 200:
+                return said, await relay.passed_on(call.request, answer, headers=said)
+            if (answer.content_length or 0) > extract.MAX_PAGE:
+                raise extract.too_large(answer.content_length or 0)
+            return said, extract.read(await answer.read(), most=most)
+
+    held, (said, page) = await services.claiming.engage(job.wanted, ask)
+    services.claiming.release(held)
+    if isinstance(page, web.StreamResponse):
+        return page
+    body = extract.answer(await services.models.answer(question, page.page), page)
+    said.pop("Content-Length", None)
+    if job.asked is not None:
+        services.cache.put(job.asked, status=200, headers=said, body=body)
+    return web.Response(body=body, headers=said)
 
 
 def headers(answer: aiohttp.ClientResponse, wanted: target.Target, held: holding.Held) -> dict[str, str]:
@@ -163,7 +194,8 @@ def _timed(wanted: target.Target, action: str) -> Iterator[_Timing]:
         yield timing
         outcome = timing.outcome or "ok"
     except errors.BrowserpoolError as error:
-        outcome = _OUTCOMES.get(error.status, "error")
+        by_model = isinstance(error, errors.ModelFailed | errors.ModelUnavailable)
+        outcome = "model_failed" if by_model else _OUTCOMES.get(error.status, "error")
         raise
     except Exception:
         outcome = "error"

@@ -29,6 +29,7 @@ from browserpool.router import (
     settings,
     status,
 )
+from browserpool.router.ai import client as models
 from browserpool.router.cache import keeping
 from browserpool.store import browsers, connect, heartbeats, leases, usage
 
@@ -104,6 +105,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         catalog=book,
         quotas=used,
         cache=_cache(config, db=db, background=background),
+        models=await stack.enter_async_context(models.Models(config.providers, timeout=config.ai_timeout)),
         agents=client,
         claiming=claiming.Claiming(
             db=db,

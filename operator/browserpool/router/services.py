@@ -12,6 +12,7 @@ from browserpool.model import agentapi, claims, errors, tokens
 from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import addresses, agents, catalog, claiming, dbclock, place, quotas, settings, target
+from browserpool.router.ai import client
 from browserpool.router.cache import keeping
 from browserpool.store import connect, heartbeats
 
@@ -28,6 +29,7 @@ class Services:
     catalog: catalog.Catalog
     quotas: quotas.Quotas
     cache: keeping.Cache
+    models: client.Models
     agents: agents.Agents
     claiming: claiming.Claiming
     heartbeats: heartbeats.BatchWriter

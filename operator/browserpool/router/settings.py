@@ -7,6 +7,7 @@ import pydantic
 from pydantic import Field
 
 from browserpool.lib import logs
+from browserpool.router.ai import providers as ai
 from browserpool.router.cache import keeping
 
 
@@ -80,6 +81,18 @@ class RouterSettings(pydantic.BaseModel):
     )
     cache_answer_bytes: int = Field(default=4 * 1024 * 1024, ge=0, description="a larger answer is not kept")
 
+    ai_url: str = Field(
+        default="", description="base address of the model endpoint for json, OpenAI's chat completions; empty: none"
+    )
+    ai_model: str = Field(default="", description="the model that is asked there")
+    ai_key: str = Field(default="", repr=False, description="the bearer token that is sent there, and nowhere else")
+    ai_providers: tuple[str, ...] = Field(
+        default=(), description="providers that callers may name in custom_ai with keys of their own, as name=url"
+    )
+    ai_well_known: bool = Field(default=True, description="callers may also name well-known providers")
+    ai_timeout: float = Field(default=60.0, gt=0, description="that one model has for one answer")
+    ai_page_chars: int = Field(default=200_000, ge=1, description="of a page's text that a model is shown")
+
     action_lease: float = Field(
         default=10.0, gt=0, description="keep-alive of a quick action's session; renewed while it runs"
     )
@@ -108,7 +121,29 @@ class RouterSettings(pydantic.BaseModel):
     max_batch_timeout: float = Field(default=1.0, gt=0)
     max_retries: int = Field(default=1, ge=0)
 
-    _read_names = pydantic.field_validator("regions", mode="before")(_names)
+    _read_names = pydantic.field_validator("regions", "ai_providers", mode="before")(_names)
+
+    @pydantic.field_serializer("ai_providers")
+    def _written_with_commas(self, names: tuple[str, ...]) -> str:
+        return ",".join(names)
+
+    @property
+    def providers(self) -> ai.Table:
+        """Which models json may ask, and where."""
+        return ai.table(
+            url=self.ai_url,
+            model=self.ai_model,
+            key=self.ai_key,
+            more=self.ai_providers,
+            well_known=self.ai_well_known,
+        )
+
+    @pydantic.model_validator(mode="after")
+    def _models_can_be_asked(self) -> Self:
+        if bool(self.ai_url) != bool(self.ai_model):
+            raise ValueError("ai_url and ai_model belong together: the endpoint, and the model that is asked there")
+        _ = self.providers  # says which one it cannot read
+        return self
 
     @pydantic.model_validator(mode="after")
     def _chrome_door_has_an_owner(self) -> Self:

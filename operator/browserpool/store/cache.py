@@ -1,4 +1,4 @@
-"""Answers of quick actions that routers share, to be given again for a while. What is kept, and under which key, is the routers' business."""
+"""Answers of quick actions that routers share, to be given again for a while. What is kept, and under which key, is for routers to say."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -48,7 +48,7 @@ CAPTURES: Final[Mapping[str, Capture]] = {
     "screenshot": screenshot.capture,
     "snapshot": snapshot.capture,
 }
-"""By the same names as ``wire.actions.ACTIONS``."""
+"""By the same names as ``wire.actions.AT_AGENTS``."""
 _BARE: Final = frozenset({"pdf", "screenshot"})
 """What goes back without an envelope, and so without the page's status."""
 
@@ -62,6 +62,8 @@ async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answe
         errors.PageFailed: the page failed, crashed, or took too long.
         errors.BrowserLost: Chromium went away.
     """
+    if name in actions.ACTIONS and name not in actions.AT_AGENTS:
+        raise errors.NotFound(f"{name} is done by routers, of what browsers do.")
     action = actions.parse(name, body)
     time = budget.Budget(seconds=(action.action_timeout or shared.MAX_ACTION_MS) / 1000)
     wants_status = name not in _BARE

@@ -13,6 +13,7 @@ caller an afternoon.
 ``screenshot`` ``screenshotOptions``, ``selector``, ``scrollPage``
 ``snapshot``   several views of one page
 ``reading``    what reads a page: content, markdown, links, scrape, accessibilityTree
+``extract``    what a language model is to read out of a page
 ``pdf``        ``pdfOptions``, paper sizes, lengths with units
 ``scalars``    the base of the models; milliseconds, lengths, addresses, numbers that JSON may hold
 ``patterns``   regular expressions, bare or ``/…/flags``, as matchers of bounded cost

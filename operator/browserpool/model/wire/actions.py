@@ -7,13 +7,13 @@ import orjson
 import pydantic
 
 from browserpool.model import errors
-from browserpool.model.wire import complaints, pdf, reading, screenshot, shared, snapshot
+from browserpool.model.wire import complaints, extract, pdf, reading, screenshot, shared, snapshot
 
 MAX_BODY: Final = 50 * 1024 * 1024
 """Bytes."""
 
 
-ACTIONS: Final[Mapping[str, type[shared.QuickAction]]] = {
+AT_AGENTS: Final[Mapping[str, type[shared.QuickAction]]] = {
     "accessibilityTree": reading.AccessibilityTree,
     "content": reading.Content,
     "links": reading.Links,
@@ -23,7 +23,9 @@ ACTIONS: Final[Mapping[str, type[shared.QuickAction]]] = {
     "screenshot": screenshot.Screenshot,
     "snapshot": snapshot.Snapshot,
 }
-"""By the last part of the address."""
+"""What a browser's agent does by itself, by the last part of the address."""
+ACTIONS: Final[Mapping[str, type[shared.QuickAction]]] = {**AT_AGENTS, "json": extract.Json}
+"""All that clients may ask for. What is not among ``AT_AGENTS`` the router makes of one that is."""
 
 
 def parse(action: str, body: bytes, *, cache_ttl: str | None = None) -> shared.QuickAction:

@@ -27,6 +27,7 @@ def failure(error: errors.BrowserpoolError) -> dict[str, Any]:
         "result": None,
         "errors": [{"code": int(error.code), "message": error.message}],
         "messages": [],
+        **error.beside,
     }
 
 
@@ -37,7 +38,7 @@ def failure_headers(error: errors.BrowserpoolError) -> dict[str, str]:
     """
     wait = error.retry_after
     if wait is None:
-        return {NO_RETRY: "false"} if error.status in (408, 409, 422) else {}
+        return {NO_RETRY: "false"} if error.status in (408, 409, 422, 501) else {}
     if wait > LONGEST:
         return {"Retry-After": str(LONGEST), LONG_WAIT: str(wait), NO_RETRY: "false"}
     return {"Retry-After": str(max(wait, 1))}
