@@ -28,6 +28,12 @@ CLAIMS = Counter(
     ["pool", "region", "outcome", "locality"],
     registry=REGISTRY,
 )
+JOINS = Counter(
+    "browserpool_joins",
+    "Quick actions that went into a browser where others of the same token were at work",
+    ["pool"],
+    registry=REGISTRY,
+)
 CLAIM_SECONDS = Histogram(
     "browserpool_claim_seconds",
     "One claim in the store, the wait for a connection included",

@@ -8,10 +8,8 @@ from browserpool.model.credentials import ClaimToken
 from browserpool.model.names import BrowserId, Fence, SessionId
 
 
-def token(fence, name="a"):
-    return ClaimToken(
-        browser_id=BrowserId("b"), session_id=SessionId(name), fence=Fence(fence), kind="action", expires=0.0
-    )
+def token(fence, name="a", *, kind="action"):
+    return ClaimToken(browser_id=BrowserId("b"), session_id=SessionId(name), fence=Fence(fence), kind=kind, expires=0.0)
 
 
 def book(fence=10, *, over=False, clean=9, before=9, name: str | None = "a"):
@@ -99,15 +97,16 @@ def test_clean_never_goes_back(fence, clean):
     ("requests", "sessions", "profile"),
     [
         ([], 0, False),
-        ([(1, False)], 1, False),
-        ([(1, False), (1, False)], 1, False),
-        ([(1, False), (2, True), (3, False)], 3, True),
+        ([(1, "action")], 1, False),
+        ([(1, "cdp"), (1, "cdp")], 1, True),
+        ([(1, "action"), (1, "action")], 2, False),
+        ([(1, "action"), (2, "cdp"), (3, "action")], 3, True),
     ],
 )
-def test_traces_count_sessions_not_requests(requests, sessions, profile):
+def test_traces_count_sessions_and_each_quick_action(requests, sessions, profile):
     traces = session.NO_TRACES
-    for fence, touched in requests:
-        traces = session.served(traces, fence=Fence(fence), profile=touched)
+    for fence, kind in requests:
+        traces = session.served(traces, token(fence, kind=kind), profile=kind == "cdp")
     assert (traces.sessions, traces.profile) == (sessions, profile)
 
 

@@ -107,7 +107,7 @@ class Custody:
             async with use.scope:
                 child = await self._made_ready(before=self._book.before)
                 self._keep_to(token)
-                child.traces = session.served(child.traces, fence=token.fence, profile=profile)
+                child.traces = session.served(child.traces, token, profile=profile)
                 with _ends_with(child, use):
                     yield child
         except TimeoutError:

@@ -8,7 +8,7 @@ import dataclasses
 import enum
 from typing import Literal
 
-from browserpool.model import errors
+from browserpool.model import claims, errors
 from browserpool.model.credentials import ClaimToken
 from browserpool.model.names import Fence, SessionId
 
@@ -98,9 +98,10 @@ class Traces:
 NO_TRACES = Traces()
 
 
-def served(traces: Traces, *, fence: Fence, profile: bool) -> Traces:
-    """The traces after a request of the session of ``fence``."""
-    return Traces(sessions=traces.sessions + (fence != traces.newest), newest=fence, profile=traces.profile or profile)
+def served(traces: Traces, token: ClaimToken, *, profile: bool) -> Traces:
+    """The traces after a request with ``token``. Each quick action counts, though several may be in one session."""
+    counts = token.kind == claims.SessionKind.ACTION or token.fence != traces.newest
+    return Traces(sessions=traces.sessions + counts, newest=token.fence, profile=traces.profile or profile)
 
 
 class Verdict(enum.Enum):

@@ -118,6 +118,8 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             "maxUnavailable and maxSurge cannot both be 0; nothing could be replaced",
         ),
     ),
+    # Once more, for the API server takes a whole number to be above any bound between it and the next: 0 would pass.
+    "refill.maxRate": (_rule("self >= 0.01", "must be at least 0.01, which is one browser in 100 seconds"),),
     "egress.allow.[]": (_NETWORK,),
     "egress.deny.[]": (_NETWORK,),
 }

@@ -155,7 +155,17 @@ class Sessions(_Part):
         "the whole pod.",
     )
     recycle_after: int = Field(
-        default=50, ge=1, le=1_000_000, description="Chromium starts anew after this many sessions in any case."
+        default=50,
+        ge=1,
+        le=1_000_000,
+        description="Chromium starts anew after this many sessions in any case; each quick action counts as one.",
+    )
+    actions_per_browser: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Quick actions of one token that may be at work in one browser at the same time, each in a context of its "
+        "own, when no other browser is ready. CDP sessions always have a browser to themselves.",
     )
 
 

@@ -22,6 +22,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``line``       who is next (pure)
 ``waiting``    the wait for a browser: bounded, fair, with a deadline
 ``claiming``   claim or wait, use, retry on another, release in the background
+``sharing``    which quick actions are at work in one session (pure core)
 ``holding``    the sessions held here: renewed together, expired, told when lost
 ``agents``     calls to agents
 ``dbclock``    the database's time, which claim tokens are written in

@@ -265,6 +265,6 @@ async def drain(parts: services.Services) -> None:
     if config.release_on_exit:
         for held in holding.all():
             if not held.ending:
-                parts.claiming.release(held, reason=claims.CloseReason.SHUTDOWN)
+                parts.claiming.end(held, reason=claims.CloseReason.SHUTDOWN)
         for ended in await leases.release_all(parts.db, holder=parts.holder):
             holding.tell(ended)

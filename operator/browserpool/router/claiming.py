@@ -15,7 +15,7 @@ from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors, pool, states
 from browserpool.model import sessions as model
 from browserpool.model.names import HolderId, SessionId
-from browserpool.router import agents, dbclock, holding, quotas, target, waiting
+from browserpool.router import agents, dbclock, holding, quotas, sharing, target, waiting
 from browserpool.store import connect, leases, sessions
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class Claiming:
         self._clock = database_clock
         self._background = background
         self._now = now
+        self._sharing = sharing.Sharing(now=now)
         self.holding = holding.Holding(
             db=db,
             holder=holder,
@@ -76,29 +77,45 @@ class Claiming:
 
     # ------------------------------------------------------------ claim
 
-    async def acquire(self, wanted: target.Target) -> holding.Held:
-        """A session, held here until ``release``.
+    async def acquire(self, wanted: target.Target, *, patience: waiting.Patience | None = None) -> holding.Held:
+        """A session, held here until ``release``; waited for as long as the pool lets it, unless ``patience`` says otherwise.
 
         Raises:
             errors.NoBrowser, errors.TooManyRequests, errors.Unavailable: as ``waiting.Waiting.claim``.
         """
         token = wanted.request.token
         assert token is not None, "every client has a token"
-        claim = await self.waiting.claim(wanted.request, token=token, patience=patience_of(wanted.spec))
-        held = self._held(wanted.request, claim)
+        patience = patience or patience_of(wanted.spec)
+        self._sharing.learn(wanted.pool, wanted.spec.sessions)
+        claim = await self.waiting.claim(wanted.request, token=token, patience=patience)
+        return self._taken(wanted.request, claim)
+
+    def _taken(self, request: claims.ClaimRequest, claim: claims.Claim) -> holding.Held:
+        """The session of this claim, which may be another action's that was joined."""
+        if (joined := self._sharing.held(request, claim)) is not None:
+            return joined
+        held = self._held(request, claim)
         self.holding.add(held)
+        if self._sharing.open(request, held):
+            self.waiting.freed(request.pool)
         return held
 
     async def engage(
-        self, wanted: target.Target, use: Callable[[holding.Held], Awaitable[T]]
+        self,
+        wanted: target.Target,
+        use: Callable[[holding.Held], Awaitable[T]],
+        *,
+        patience: waiting.Patience | None = None,
     ) -> tuple[holding.Held, T]:
         """A session and what ``use`` makes of it; a browser that cannot be had is given back and another one tried.
+
+        The caller releases it; a quick action may not be the only one in it.
 
         Raises:
             errors.NoBrowser: none of those that were claimed could be had. Nothing was done: it is safe to ask again.
             errors.BrowserLost: the browser went away in use.
         """
-        held, left = await self.acquire(wanted), self._rules.retries
+        held, left = await self.acquire(wanted, patience=patience), self._rules.retries
         while True:
             try:
                 return held, await self._used(held, use)
@@ -112,7 +129,7 @@ class Claiming:
                         retry_after=1,
                     ) from trouble
             left -= 1
-            held = await self.acquire(wanted.again(SessionId(chance.unique_id())))
+            held = await self.acquire(wanted.again(SessionId(chance.unique_id())), patience=patience)
 
     async def _used(self, held: holding.Held, use: Callable[[holding.Held], Awaitable[T]]) -> T:
         try:
@@ -120,8 +137,11 @@ class Claiming:
         except agents.Untouched:
             self.release(held, reachable=False)
             raise
-        except BaseException:  # cancelled or failed: the session is ours to end either way
+        except asyncio.CancelledError:
             self.release(held)
+            raise
+        except BaseException:  # the session is ours to end however its use failed
+            self.release(held, well=False)
             raise
 
     async def _attempt(self, request: claims.ClaimRequest) -> claims.ClaimAnswer:
@@ -134,6 +154,9 @@ class Claiming:
             raise
         if isinstance(answer, errors.BrowserpoolError):
             raise answer
+        if answer.outcome is claims.Outcome.EMPTY and (joined := self._sharing.join(request)) is not None:
+            metrics.JOINS.labels(request.pool).inc()
+            return claims.ClaimAnswer(outcome=claims.Outcome.CLAIMED, claim=joined)
         return answer
 
     async def _ask(self, request: claims.ClaimRequest) -> claims.ClaimAnswer | errors.BrowserpoolError:
@@ -160,9 +183,7 @@ class Claiming:
                 self._give_back(request, answer.claim)
 
     def _give_back(self, request: claims.ClaimRequest, claim: claims.Claim) -> None:
-        held = self._held(request, claim)
-        self.holding.add(held)
-        self.release(held)
+        self.release(self._taken(request, claim))
 
     async def _undo(self, request: claims.ClaimRequest) -> None:
         """The store went away under a claim that it may have made: release it, unless its lease runs out before the store is back."""
@@ -237,16 +258,28 @@ class Claiming:
 
     # ------------------------------------------------------------ release
 
-    def release(
+    def release(self, held: holding.Held, *, reachable: bool = True, well: bool = True) -> None:
+        """Whoever claimed it, or joined it, is done with the session; with the last of them it ends.
+
+        ``reachable``: whether there is use in telling the agent. Without its word the browser is not clean, and recycles.
+        ``well``: nothing speaks against others joining it.
+        """
+        last, reachable = self._sharing.leave(held, reachable=reachable, well=well)
+        if not last:
+            self.waiting.freed(held.pool)
+        elif not held.ending:
+            self.end(held, reachable=reachable)
+
+    def end(
         self,
         held: holding.Held,
         *,
         reachable: bool = True,
         reason: claims.CloseReason = claims.CloseReason.NORMAL_CLOSURE,
     ) -> "asyncio.Task[None]":
-        """End the session in the background: the agent cleans up, then the store has the browser back.
+        """End the session in the background, whoever is in it: the agent cleans up, then the store has the browser back.
 
-        ``reachable``: whether there is use in telling the agent. Without its word the browser is not clean, and recycles.
+        ``reachable`` as for ``release``.
         """
         held.ending = True
         self._uncount(held)

@@ -56,7 +56,7 @@ async def delete(call: services.Call) -> web.StreamResponse:
         held = await lookup.mine(call)
     except errors.SessionOver:
         return lib_web.json_response({"status": "closed"})
-    release = call.services.claiming.release(held)
+    release = call.services.claiming.end(held)
     done, _ = await asyncio.wait({release}, timeout=END_WAIT)
     return lib_web.json_response({"status": "closed" if done else "closing"})
 
