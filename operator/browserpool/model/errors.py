@@ -166,6 +166,13 @@ class NoBrowser(BrowserpoolError):
     default_code = Code.NO_BROWSER
 
 
+class NotOffered(BrowserpoolError):
+    """Nobody has set this up here, or it is left out on purpose. Asking again would end the same way."""
+
+    status = 501
+    default_code = Code.BAD_REQUEST
+
+
 class Unavailable(BrowserpoolError):
     """The store cannot be reached, or this process is stopping."""
 

@@ -7,7 +7,7 @@ again instead, without a browser.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -60,29 +60,46 @@ _OUTCOMES = {
 }
 
 
+Source = Callable[[services.Call], Awaitable[bytes]]
+"""Gives an action's body in our own wire format."""
+
+
 async def act(call: services.Call) -> web.StreamResponse:
     """POST …/{action}: a whole job in a browser."""
-    request = call.request
-    action = request.match_info["action"]
+    action = call.request.match_info["action"]
     if action not in wire.ACTIONS:
         raise errors.NotFound(
             f"There is no quick action {action[:60]!r}; there are: {', '.join(sorted(wire.ACTIONS))}."
         )
+    return await perform(call, action)
+
+
+async def perform(
+    call: services.Call, action: str, *, source: Source | None = None, whole: bool = False
+) -> web.StreamResponse:
+    """The action, by whichever door it came: the same limits, cache, claim and errors. ``source`` gives its body, once it is its turn.
+
+    ``whole``: the answer is a ``web.Response``, which nothing of was sent yet, for a door that makes something else of it.
+    """
     wanted = await call.wanted(claims.SessionKind.ACTION)
     with _timed(wanted, action) as timing:
         call.services.quotas.admit(call.token)
         async with contextlib.AsyncExitStack() as turn:
             # What the cache may answer takes no turn of the caller's. A long body is not read before it is its turn.
-            short = call.services.cache.may_look(request.content_length)
+            short = call.services.cache.may_look(call.request.content_length)
             if not short:
                 await turn.enter_async_context(call.counted())
-            job = await _checked(call, wanted, action)
+            job = await _checked(call, wanted, action, source or _sent)
             if job.asked is not None and (hit := await call.services.cache.get(job.asked)) is not None:
                 timing.outcome = "cached"
                 return web.Response(body=hit.answer.body, headers=policy.headers(hit.answer, age=hit.age))
             if short:
                 await turn.enter_async_context(call.counted())
-            return await _done(call, job)
+            return await _done(call, job, whole=whole)
+
+
+async def _sent(call: services.Call) -> bytes:
+    return await read(call.request, most=call.services.settings.max_body)
 
 
 async def read(request: web.Request, *, most: int) -> bytes:
@@ -104,15 +121,15 @@ def deadline(parsed: shared.QuickAction) -> float:
     return (parsed.action_timeout or shared.MAX_ACTION_MS) / 1000 + SLACK
 
 
-async def _checked(call: services.Call, wanted: target.Target, action: str) -> Job:
-    body = await read(call.request, most=call.services.settings.max_body)
+async def _checked(call: services.Call, wanted: target.Target, action: str, source: Source) -> Job:
+    body = await source(call)
     parsed = wire.parse(action, body, cache_ttl=call.request.query.get("cacheTTL"))
     scope = policy.Scope(caller=call.token, pool=wanted.pool, region=wanted.request.region)
     asked = call.services.cache.asked(scope, action, body, ttl=parsed.cache_ttl)
     return Job(wanted=wanted, action=action, body=body, parsed=parsed, asked=asked)
 
 
-async def _done(call: services.Call, job: Job) -> web.StreamResponse:
+async def _done(call: services.Call, job: Job, *, whole: bool) -> web.StreamResponse:
     """Claim, ask the agent, answer the client; the release is on its way whatever happens."""
     claiming, cache = call.services.claiming, call.services.cache
 
@@ -122,6 +139,8 @@ async def _done(call: services.Call, job: Job) -> web.StreamResponse:
             held.party, job.action, job.body, deadline=deadline(job.parsed)
         ) as answer:
             said = {**headers(answer, job.wanted, held), **job.said}
+            if whole:
+                return await relay.whole(answer, headers=said, copy=copy), copy
             return await relay.passed_on(call.request, answer, headers=said, copy=copy), copy
 
     if isinstance(job.parsed, extract_wire.Json):

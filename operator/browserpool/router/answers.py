@@ -19,6 +19,11 @@ def failure(error: errors.BrowserpoolError) -> web.Response:
     return lib_web.json_response(envelope.failure(error), status=error.status, headers=envelope.failure_headers(error))
 
 
+def as_text(error: errors.BrowserpoolError) -> web.Response:
+    """The answer for an error at an address whose clients know no envelope: its message alone."""
+    return web.Response(text=error.message + "\n", status=error.status, headers=envelope.failure_headers(error))
+
+
 def from_aiohttp(error: web.HTTPException, request: web.Request) -> web.Response:
     """What aiohttp itself refuses (no such address, wrong method, body too large), in our envelope."""
     match error:

@@ -181,7 +181,15 @@ def _entered(parts: services.Services, route: routes.Route, enter: Enter) -> ans
         finally:
             parts.running -= 1
 
-    return client if route.door is routes.Door.TOKEN else public
+    async def plain(request: web.Request) -> web.StreamResponse:
+        try:
+            return await client(request)
+        except errors.BrowserpoolError as error:
+            return answers.as_text(error)
+
+    if route.door is not routes.Door.TOKEN:
+        return public
+    return plain if route.plain_errors else client
 
 
 # ---------------------------------------------------------------- loops

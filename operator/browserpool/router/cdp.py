@@ -16,7 +16,7 @@ from aiohttp import web
 from browserpool import metrics
 from browserpool.lib import chance
 from browserpool.model import claims, errors, terms
-from browserpool.router import actions, binding, bridge, holding, lookup, services
+from browserpool.router import actions, binding, bridge, holding, lookup, services, target
 from browserpool.store import sessions
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 async def launch(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser: claim a browser and connect to it."""
     bridge.ask_for_websocket(call.request)
-    wanted = await call.wanted(claims.SessionKind.CDP, terms=await terms_of(call))
+    return await launched(call, await call.wanted(claims.SessionKind.CDP, terms=await terms_of(call)))
+
+
+async def launched(call: services.Call, wanted: target.Target, *, once: bool = False) -> web.StreamResponse:
+    """Claim what is wanted and connect to it. ``once``: the session ends with this connection, and is not to be reconnected."""
 
     async def connect(held: holding.Held) -> bridge.Upstream:
         return await dial(call, held)
@@ -33,6 +37,7 @@ async def launch(call: services.Call) -> web.StreamResponse:
     async with counted(call) as count:
         held, socket = await call.services.claiming.engage(wanted, connect)
         count(held)
+    held.asked_to_close = once
     return await serve(call, held, socket, headers=actions.browser_headers(wanted, held))
 
 

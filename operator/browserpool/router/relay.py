@@ -8,10 +8,16 @@ import aiohttp
 import multidict
 from aiohttp import web
 
+from browserpool.model import errors
+
 log = logging.getLogger(__name__)
 
 WHOLE: Final = 1024 * 1024
 """Bytes up to which an answer is read before the first is sent: until then, whoever dies giving it can still be answered for."""
+
+
+MOST: Final = 256 * 1024 * 1024
+"""Bytes of an answer that is read whole, because something else is made of it before it is sent."""
 
 
 class Copy:
@@ -39,6 +45,33 @@ class Copy:
     def end(self) -> None:
         """It is whole."""
         self._ended = True
+
+
+async def whole(
+    answer: aiohttp.ClientResponse, *, headers: Mapping[str, str], copy: Copy | None = None
+) -> web.Response:
+    """``answer`` read to its end, whatever its size up to ``MOST``; nothing of it is sent yet.
+
+    Raises:
+        errors.PageFailed: it is larger than that.
+        aiohttp.ClientError, TimeoutError: it broke off.
+    """
+    passed = multidict.CIMultiDict(headers)
+    passed.popall("Content-Length", None)
+    pieces, size = [], 0
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        if size > MOST:
+            raise errors.PageFailed(
+                f"What the page gave is larger than {MOST} bytes, which this address can pass on.",
+                code=errors.Code.CAPTURE_FAILED,
+            )
+        pieces.append(chunk)
+    body = b"".join(pieces)
+    if copy is not None:
+        copy.add(body)
+        copy.end()
+    return web.Response(status=answer.status, body=body, headers=passed)
 
 
 async def passed_on(

@@ -20,6 +20,8 @@ from browserpool.router import (
     worker_binding,
 )
 from browserpool.router.crawl import doors
+from browserpool.router.browserless import actions as browserless
+from browserpool.router.browserless import connecting, picture
 from browserpool.router.liveview import making, opening
 
 
@@ -44,6 +46,8 @@ class Route:
     door: Door = Door.TOKEN
     prefixes: tuple[str, ...] = ("",)
     websocket: bool = False
+    plain_errors: bool = False
+    """Errors go back as text, their message alone: its clients know no envelope."""
 
     @property
     def summary(self) -> str:
@@ -61,6 +65,13 @@ _ANYWHERE: Final = (*addresses.CLOUDFLARE, "/v1", "")
 
 def _devtools(method: str, path: str, handler: services.Handler, *, websocket: bool = False) -> Route:
     return Route(method=method, path=f"/devtools{path}", handler=handler, prefixes=_ANYWHERE, websocket=websocket)
+
+
+_BROWSERLESS: Final = ("", "/chromium", "/chrome")
+
+
+def _browserless(method: str, path: str, handler: services.Handler, *, prefixes: tuple[str, ...] = ("",)) -> Route:
+    return Route(method=method, path=path, handler=handler, prefixes=prefixes, plain_errors=True)
 
 
 ROUTES: Final = (
@@ -93,6 +104,14 @@ ROUTES: Final = (
     Route(method="GET", path="/json/activate/{target}", handler=chromejson.activate),
     Route(method="GET", path="/json/close/{target}", handler=chromejson.close),
     Route(method="GET", path="/devtools/page/{target}", handler=cdp.any_page, websocket=True),
+    _browserless("POST", "/screenshot", browserless.screenshot, prefixes=_BROWSERLESS),
+    _browserless("POST", "/pdf", browserless.pdf, prefixes=_BROWSERLESS),
+    _browserless("POST", "/content", browserless.content, prefixes=_BROWSERLESS),
+    _browserless("POST", "/scrape", browserless.scrape, prefixes=_BROWSERLESS),
+    _browserless("POST", "/function", browserless.not_offered, prefixes=_BROWSERLESS),
+    _browserless("GET", "/pressure", picture.pressure),
+    _browserless("GET", "/sessions", picture.listing),
+    Route(method="GET", path="", handler=connecting.connect, prefixes=("/", "/chromium", "/chrome"), websocket=True),
     Route(method="POST", path=agentapi.RENEW, handler=direct.renew),
     Route(method="GET", path="/limits", handler=limits.report, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="GET", path="/v1/status", handler=status.status),
