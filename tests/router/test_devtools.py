@@ -90,6 +90,22 @@ async def test_guardrails_go_with_every_claim_token_of_their_session(rig: router
     assert agent.terms[-1] == terms.NONE
 
 
+async def test_a_page_that_guardrails_forbid_is_refused_by_name(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    body = b'{"guardrails": {"allowedDomains": ["example.com"]}}'
+    session = (await rig.request("POST", "/devtools/browser", data=body)).json["sessionId"]
+    for url, status in (
+        ("https://example.com/a", 200),
+        ("about:blank", 200),
+        ("https://example.org/", 403),
+        ("https://example.com@evil.test/", 403),
+        ("https://[::1/", 200),
+    ):
+        answer = await rig.request("PUT", f"/devtools/browser/{session}/json/new", params={"url": url})
+        assert answer.status == status, url
+        assert "guardrails" in answer.message if status == 403 else "id" in answer.json
+
+
 async def test_what_opens_a_websocket_has_its_guardrails_in_a_header(rig: routers.Rig) -> None:
     [agent] = await rig.make_pool()
     said = base64.urlsafe_b64encode(b'{"allowedDomains": []}').rstrip(b"=").decode()

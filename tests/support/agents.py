@@ -45,6 +45,7 @@ class Router:
         self.status = 200
         self.refused = 0
         self.url = ""
+        self.links_asked: list[dict[str, Any]] = []
 
     @property
     def newest(self) -> dict[str, Any]:
@@ -70,6 +71,14 @@ class Router:
         reply = {"known": self.known, "fence": self.fence, "recycle": self.recycle, "now": DATABASE_NOW.isoformat()}
         return server.json_response(reply)
 
+    async def _live_view(self, request: web.Request) -> web.Response:
+        self._check(request)
+        self.links_asked.append(await request.json(loads=orjson.loads))
+        if self.status != 200:
+            said = {"errors": [{"code": 1002, "message": "There is no such session."}]}
+            return server.json_response(said, status=self.status)
+        return server.json_response({"id": "T", "devtoolsFrontendUrl": "http://router/live/x", "options": {}})
+
     @staticmethod
     def _check(request: web.Request) -> None:
         assert request.headers["Authorization"] == f"Bearer {AGENT_TOKEN}"
@@ -82,6 +91,7 @@ async def router() -> AsyncIterator[Router]:
     app = web.Application()
     app.router.add_post(agentapi.ROUTER_HELLO, made._hello)
     app.router.add_post(agentapi.ROUTER_HEARTBEAT, made._heartbeat)
+    app.router.add_post(agentapi.ROUTER_LIVE_VIEW, made._live_view)
     async with server.serve(app, host="127.0.0.1", port=0, grace=0.1) as address:
         made.url = f"http://{address}"
         yield made
@@ -162,9 +172,9 @@ class Agent:
         """END a session."""
         return await self.post(agentapi.END, token)
 
-    def cdp(self, token: str, path: str = agentapi.CDP) -> Any:
+    def cdp(self, token: str, path: str = agentapi.CDP, **headers: str) -> Any:
         """Connect to CDP: an async context manager of the WebSocket."""
-        return self.http.ws_connect(self.url + path, headers=bearer(token), max_msg_size=0)
+        return self.http.ws_connect(self.url + path, headers=bearer(token) | headers, max_msg_size=0)
 
     async def healthy(self, *, beyond: int = 0, deadline: float = 20.0) -> None:
         """Wait until it says that it is healthy in a heartbeat later than the first ``beyond``."""

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from browserpool.lib import web as lib_web
-from browserpool.model import agentapi, claims, errors, live_view, names
+from browserpool.model import agentapi, claims, errors, live_view, names, terms
 from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
 from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services
@@ -89,7 +89,20 @@ async def opened(call: services.Call, held: holding.Held) -> Any:
     """A new page of the session, at the address that the request names: Chrome's entry for it."""
     query = call.request.query
     url = query.get("url") or next((name for name, value in query.items() if not value and ":" in name), "about:blank")
+    _check_guardrails(held, url)
     return await chrome(call, held, "new", method="PUT", query=urllib.parse.quote(url, safe=""))
+
+
+def _check_guardrails(held: holding.Held, url: str) -> None:
+    """Say so at once if the page could not load; whatever a page does later, the agent sees to."""
+    hosts = held.party.terms.allowed_hosts
+    try:
+        asked = urllib.parse.urlsplit(url)
+        host = asked.hostname if asked.scheme in ("http", "https") else None
+    except ValueError:
+        return
+    if hosts is not None and host is not None and not terms.is_allowed(host, hosts):
+        raise errors.Forbidden(f"The session's guardrails do not let pages reach {host[:100]}.")
 
 
 async def json_activate(call: services.Call) -> web.StreamResponse:

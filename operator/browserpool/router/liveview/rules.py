@@ -38,9 +38,9 @@ def screened(frame: bytes) -> bridge.Screened:
     It goes on as it was understood here, written anew: Chromium must not read another message in the same bytes.
     """
     message = _read(frame)
-    if message is not None and message.get("method") in LOOKING and _is_flat(message):
+    if message is not None and _method(message) in LOOKING and _is_flat(message):
         return bridge.Screened(onward=orjson.dumps(message))
-    method = str((message or {}).get("method"))[:80]
+    method = _method(message or {})[:80]
     said: dict[str, Any] = {
         "id": (message or {}).get("id"),
         "error": {"code": _SERVER_ERROR, "message": f"This live view is read-only: {method} is not let through."},
@@ -53,7 +53,12 @@ def screened(frame: bytes) -> bridge.Screened:
 def is_use(frame: bytes) -> bool:
     """Whether whoever sends ``frame`` does something, and does not merely look."""
     message = _read(frame)
-    return message is None or message.get("method") not in LOOKING
+    return message is None or _method(message) not in LOOKING
+
+
+def _method(message: dict[str, Any]) -> str:
+    method = message.get("method")
+    return method if isinstance(method, str) else ""
 
 
 def _is_flat(message: dict[str, Any]) -> bool:
