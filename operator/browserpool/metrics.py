@@ -58,6 +58,13 @@ ACTION_SECONDS = Histogram(
     buckets=_SLOW,
     registry=REGISTRY,
 )
+CRAWL_SECONDS = Histogram(
+    "browserpool_crawl_seconds",
+    "What crawls fetch, from its claim to its end, by kind and by what became of it",
+    ["pool", "kind", "outcome"],
+    buckets=_SLOW,
+    registry=REGISTRY,
+)
 SESSIONS_OPEN = Gauge("browserpool_cdp_connections", "CDP connections open at this router", ["pool"], registry=REGISTRY)
 MODEL_SECONDS = Histogram(
     "browserpool_model_seconds",

@@ -35,6 +35,8 @@ aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is 
 ``heartbeats`` the router's client: Hello, Heartbeat
 ``meters``     counts, also before there are metrics
 ``actions``    the quick actions
+``fetch``      a GET without a browser, behind the same guard
+``documents``  what stands in what was so fetched
 ``page``       a page's life, once
 ``egress``     the proxy that Chromium is pointed at
 ============== =====================================================================================

@@ -18,7 +18,7 @@ from browserpool.lib import web as server
 from browserpool.model import agentapi, errors
 from browserpool.model.claims import SessionKind
 from browserpool.model.credentials import ClaimToken
-from browserpool.model.wire import envelope
+from browserpool.model.wire import crawl, envelope
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,10 @@ class Routes:
         return response
 
     async def _perform(self, name: str, body: bytes, child: chromium.Chromium) -> web.Response:
-        answer = await actions.perform(name, body, browser=child.browser)
+        if name == crawl.FETCH:
+            answer = await fetch.perform(body, guard=child.guard)
+        else:
+            answer = await actions.perform(name, body, browser=child.browser)
         return web.Response(
             body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
         )

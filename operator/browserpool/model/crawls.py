@@ -130,7 +130,7 @@ class Outcome:
     title: str | None = None
     html: str | None = None
     markdown: str | None = None
-    extracted: Mapping[str, Any] | None = None
+    extracted: Any = None
     links: Sequence[str] = ()
     size: int = 0
     cache_key: bytes | None = None
@@ -150,7 +150,7 @@ class Record:
     title: str | None
     html: str | None
     markdown: str | None
-    extracted: Mapping[str, Any] | None
+    extracted: Any
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,4 +160,3 @@ class Cached:
     crawl_id: str
     number: int
     links: Sequence[str]
-    final_url: str | None

@@ -48,6 +48,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``status``     probes, metrics, the picture for people
 ``browserless`` browserless' addresses, for who comes from there
 ``sidecar``    the same door beside the client, without a store
+``crawl``      jobs that fetch whole sites, and the worker for them
 ``answers``    errors on their way out
 ============== =======================================================================================
 """

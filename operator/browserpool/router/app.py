@@ -31,6 +31,7 @@ from browserpool.router import (
 )
 from browserpool.router.ai import client as models
 from browserpool.router.cache import keeping
+from browserpool.router.crawl import worker
 from browserpool.store import browsers, connect, heartbeats, leases, usage
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
         parts = await _parts(config, stack)
         await parts.catalog.reload()
         await parts.place.settle()
-        stack.push_async_callback(functools.partial(_stop_all, _start_loops(parts)))
+        crawler = worker.Crawler(parts)
+        stack.push_async_callback(functools.partial(_stop_all, _start_loops(parts, crawler)))
         ops_address = None
         if config.ops_port is not None:
             ops = application(parts, routes.OPS_ROUTES)
@@ -71,10 +73,11 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
         main = application(parts, routes.ROUTES)
         address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
         log.info("router serves", extra={"address": str(address), "holder": parts.holder})
+        crawler.start()
         try:
             yield Running(services=parts, address=address, ops_address=ops_address)
         finally:
-            await drain(parts)
+            await asyncio.gather(crawler.stop(), drain(parts))
 
 
 async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitStack) -> services.Services:
@@ -195,7 +198,7 @@ def _entered(parts: services.Services, route: routes.Route, enter: Enter) -> ans
 # ---------------------------------------------------------------- loops
 
 
-def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
+def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asyncio.Task[None]"]:
     config, holding, gauges = parts.settings, parts.claiming.holding, status.Gauges()
 
     async def count() -> None:
@@ -221,6 +224,7 @@ def _start_loops(parts: services.Services) -> list["asyncio.Task[None]"]:
         (holding.expire, config.expire_interval, "expire leases"),
         (sweep, config.freshness / 3, "sweep unwell browsers"),
         (count, config.status_reload, "count browsers"),
+        (crawler.tidy, worker.TIDY_EVERY, "end and forget crawls"),
         (parts.cache.sweep, keeping.SWEEP_EVERY, "sweep the cache"),
         (count_usage, config.usage_interval, "count tokens' browser time"),
     )

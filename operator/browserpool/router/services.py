@@ -38,6 +38,8 @@ class Services:
     cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     running: int = 0
     """Client requests under way, CDP connections not counted."""
+    crawl_wake: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    """A crawl was made here just now."""
     chromium: str = ""
     """The newest product string that an agent gave, for the public /json/version."""
 

@@ -110,6 +110,18 @@ class RouterSettings(pydantic.BaseModel):
     )
     poll_most: float = Field(default=0.5, gt=0)
 
+    crawl_pages: int = Field(
+        default=1, ge=0, le=100, description="pages of crawls that it works on at one time; 0: it leaves them to other routers"
+    )
+    crawl_lease: float = Field(
+        default=30.0, ge=0.1, description="after so long another router goes on with what one held that died"
+    )
+    crawl_user_agent: str = Field(
+        default="Mozilla/5.0 (compatible; BrowserpoolCrawler/1.0)",
+        min_length=1,
+        description="what crawls call themselves to servers; add an address where their owners can ask",
+    )
+
     drain_timeout: float = Field(default=30.0, ge=0, description="for running actions, after SIGTERM")
     cdp_drain_timeout: float = Field(default=5.0, ge=0, description="for open CDP connections, after SIGTERM")
     release_on_exit: bool = Field(

@@ -6,7 +6,7 @@ from typing import Any
 from browserpool.model.browsers import Browser, Count, Location, Registration
 from browserpool.model.claims import CloseReason
 from browserpool.model.heartbeats import Hello, Welcome
-from browserpool.model.names import BrowserId, Fence, PoolName
+from browserpool.model.names import BrowserId, Fence, PoolName, RegionName
 from browserpool.model.states import BrowserState
 from browserpool.store import connect, queries
 
@@ -102,6 +102,17 @@ async def product(db: connect.Database) -> str | None:
 async def sweep(db: connect.Database, *, unseen: float = 60.0) -> int:
     """Ready browsers that are unwell, or silent for ``unseen`` seconds, go ``recycling``. Answers how many did."""
     return await connect.execute(db, _SQL["sweep"], {"unseen": unseen})
+
+
+async def ready(db: connect.Database, *, pool: PoolName, region: RegionName, most: int, freshness: float = 15.0) -> int:
+    """How many browsers there a claim could have now; not counted beyond ``most``."""
+    parameters = {"pool": pool, "region": region, "most": most, "freshness": freshness}
+    found = await connect.fetch_one(db, _SQL["ready"], parameters, into=_ready)
+    return found or 0
+
+
+def _ready(*, number: int) -> int:
+    return number
 
 
 async def prune(db: connect.Database, *, older_than: float) -> int:

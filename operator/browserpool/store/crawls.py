@@ -3,7 +3,7 @@
 Whoever works off the queue holds one entry at a time by a lease with a fence. What dies with its lease is found again by the next who asks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -89,7 +89,7 @@ async def know_origin(
     trouble: str | None = None,
 ) -> None:
     """What the site says of itself; its pages may be claimed from now on."""
-    parameters = {"crawl_id": crawl_id, "origin": origin, "delay": delay, "robots": robots, "trouble": trouble}
+    parameters = {"crawl_id": crawl_id, "origin": origin, "delay": delay, "robots": _text(robots), "trouble": trouble}
     await connect.execute(db, _SQL["know_origin"], parameters)
 
 
@@ -204,7 +204,7 @@ def _entry(one: model.Found) -> dict[str, object]:
     }
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def _json(value: Any) -> str:
     return orjson.dumps(value).decode().replace("\\u0000", "")
 
 

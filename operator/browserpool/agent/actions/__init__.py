@@ -13,6 +13,7 @@ tokens, waiting and loading.
 ``scrape``        the elements that selectors find
 ``accessibility`` the accessibility tree; ``axtree`` (pure) builds it
 ``snapshot``      several of these at once
+``visit``         what a crawl wants of a page
 ================= =============================================================
 """
 
@@ -31,10 +32,11 @@ from browserpool.agent.actions import (
     scrape,
     screenshot,
     snapshot,
+    visit,
 )
 from browserpool.agent.page import budget, life
 from browserpool.model import errors
-from browserpool.model.wire import actions, shared
+from browserpool.model.wire import actions, crawl, shared
 
 Capture = Callable[[life.Page, Any], Awaitable[answer.Answer]]
 
@@ -49,6 +51,8 @@ CAPTURES: Final[Mapping[str, Capture]] = {
     "snapshot": snapshot.capture,
 }
 """By the same names as ``wire.actions.AT_AGENTS``."""
+_INTERNAL: Final[Mapping[str, Capture]] = {crawl.VISIT: visit.capture}
+"""By the same names as ``wire.actions.INTERNAL``."""
 _BARE: Final = frozenset({"pdf", "screenshot"})
 """What goes back without an envelope, and so without the page's status."""
 
@@ -72,7 +76,7 @@ async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answe
             asyncio.timeout(time.left),
             life.opened(action, browser=browser, time=time, wants_status=wants_status) as page,
         ):
-            return await CAPTURES[name](page, action)
+            return await (CAPTURES.get(name) or _INTERNAL[name])(page, action)
     except TimeoutError as error:
         raise errors.PageFailed(
             f"The {name} did not end within {action.action_timeout:.0f} ms (actionTimeout).", code=errors.Code.TIMEOUT

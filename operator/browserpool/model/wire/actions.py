@@ -7,7 +7,7 @@ import orjson
 import pydantic
 
 from browserpool.model import errors
-from browserpool.model.wire import complaints, extract, pdf, reading, screenshot, shared, snapshot
+from browserpool.model.wire import complaints, crawl, extract, pdf, reading, screenshot, shared, snapshot
 
 MAX_BODY: Final = 50 * 1024 * 1024
 """Bytes."""
@@ -26,6 +26,8 @@ AT_AGENTS: Final[Mapping[str, type[shared.QuickAction]]] = {
 """What a browser's agent does by itself, by the last part of the address."""
 ACTIONS: Final[Mapping[str, type[shared.QuickAction]]] = {**AT_AGENTS, "json": extract.Json}
 """All that clients may ask for. What is not among ``AT_AGENTS`` the router makes of one that is."""
+INTERNAL: Final[Mapping[str, type[shared.QuickAction]]] = {crawl.VISIT: crawl.Visit}
+"""What only routers ask agents for; no client can."""
 
 
 def parse(action: str, body: bytes, *, cache_ttl: str | None = None) -> shared.QuickAction:
@@ -48,7 +50,7 @@ def parse(action: str, body: bytes, *, cache_ttl: str | None = None) -> shared.Q
 
 def _model(action: str) -> type[shared.QuickAction]:
     try:
-        return ACTIONS[action]
+        return ACTIONS.get(action) or INTERNAL[action]
     except KeyError:
         known = ", ".join(sorted(ACTIONS))
         raise errors.NotFound(f"there is no quick action {action!r}; there are: {known}") from None

@@ -7,7 +7,7 @@ import pydantic
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from browserpool.model.wire import patterns, shared, wildcards
+from browserpool.model.wire import extract, patterns, shared, wildcards
 from browserpool.model.wire.scalars import Flag, HttpUrl, Number, Part, Text, Whole
 
 MAX_BODY: Final = 1024 * 1024
@@ -23,34 +23,6 @@ Source = Literal["all", "sitemaps", "links"]
 Purpose = Literal["search", "ai-input", "ai-train"]
 
 WildcardList = Annotated[tuple[wildcards.WildcardText, ...], Field(max_length=patterns.MAX_NUMBER)]
-
-
-class CustomModel(Part):
-    """A model of the caller's, by ``provider/name``."""
-
-    model: Text
-    authorization: Text | None = None
-
-
-class ResponseFormat(Part):
-    """The shape that is wanted of what is extracted."""
-
-    type: Text
-    json_schema: dict[str, Any] | None = Field(default=None, alias="json_schema")
-
-
-class JsonOptions(Part):
-    """How JSON is made of each page: as of ``POST /json``."""
-
-    prompt: Text | None = None
-    response_format: ResponseFormat | None = Field(default=None, alias="response_format")
-    custom_ai: tuple[CustomModel, ...] = Field(default=(), alias="custom_ai")
-
-    @pydantic.model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.prompt is None and self.response_format is None:
-            raise PydanticCustomError("needs", "needs prompt or response_format: what is to be extracted")
-        return self
 
 
 class Options(Part):
@@ -71,7 +43,7 @@ class Crawl(shared.QuickAction):
     source: Source = "all"
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("html",)
     render: Flag = True
-    json_options: JsonOptions | None = None
+    json_options: extract.Extraction | None = None
     max_age: Annotated[Number, Field(ge=0, le=MAX_AGE)] = DEFAULT_AGE
     modified_since: Annotated[Whole, Field(ge=0)] | None = None
     options: Options = Options()

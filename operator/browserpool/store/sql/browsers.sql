@@ -162,3 +162,12 @@ where b.browser_id = chosen.browser_id;
 
 -- name: prune
 delete from browsers b where b.state = 'gone' and b.state_since < now() - make_interval(secs => %(older_than)s);
+
+-- name: ready
+-- The index of what is ready is walked no further than is asked.
+select count(*)::integer as number from (
+    select from browsers b
+    where b.state = 'ready' and b.region_shelf = shelf(%(pool)s, %(region)s, '') and b.healthy
+        and b.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+    limit %(most)s
+) b;
