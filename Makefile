@@ -46,7 +46,7 @@ run: $(VENV)/.local chromium ## start the pool of POOL on PORT, and keep it runn
 	@exec $(BIN)/browserpool up --file $(POOL) --port $(PORT) --data $(DATA) $(if $(CHROME_PORT),--chrome-port $(CHROME_PORT))
 
 .PHONY: test
-test: check chromium node ## check, then run every test
+test: check chromium node npm ## check, then run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: e2e
@@ -149,7 +149,7 @@ node: $(VENV)/.dev
 npm:
 	@$(AS_ROOT)
 	if command -v npm >/dev/null || apt_install npm npm; then exit; fi
-	echo "npm fetches puppeteer-core for the tests of a cluster. Install it: apt-get install npm"
+	echo "npm fetches the clients that tests are run with. Install it: apt-get install npm"
 	exit 1
 
 .PHONY: chromium

@@ -1,126 +1,283 @@
-"""The official ``cloudflare`` SDK by a change of address. It is called as its users call it, from threads: it blocks."""
+"""The official ``cloudflare`` SDKs, for Python and for TypeScript, by a change of address: every method, every error, attempts counted."""
 
 import asyncio
 import base64
+import contextlib
 import io
-from collections.abc import Iterator
+import pathlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
-import cloudflare
 import pypdf
 import pytest
 from PIL import Image
 
-from support import site, stack
+from browserpool.lib import chance
+from browserpool.model import credentials, tokens
+from browserpool.model.names import PoolName, TokenName
+from browserpool.store import tokens as rows
+from support import javascript, sdks, site, stack
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
+MAIN = {"X_Browserpool_Pool": "main"}
+RUN = "browserRendering"
+BROWSER = f"{RUN}.devtools.browser"
+SESSION = f"{RUN}.devtools.session"
+
+
+@pytest.fixture(scope="module")
+def node(
+    main_stack: stack.Stack, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[javascript.Process]:
+    folder = javascript.installed(pathlib.Path(pytestconfig.rootpath))
+    errors = tmp_path_factory.mktemp("node") / "errors"
+    with javascript.running(folder, "sdk.mjs", f"{main_stack.url}/client/v4", errors=errors) as started:
+        yield started
 
 
 @pytest.fixture
-def sdk(main_stack: stack.Stack) -> Iterator[cloudflare.Cloudflare]:
-    headers = {"X-Browserpool-Pool": "main"}
-    with cloudflare.Cloudflare(
-        api_token=main_stack.token, base_url=f"{main_stack.url}/client/v4", default_headers=headers
-    ) as made:
-        yield made
+def both(main_stack: stack.Stack, node: javascript.Process) -> list[sdks.Sdk]:
+    python = sdks.Python(base=f"{main_stack.url}/client/v4", token=main_stack.token)
+    return [python, sdks.TypeScript(token=main_stack.token, process=node)]
 
 
-async def test_screenshot(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Site) -> None:
+@pytest.fixture(params=["python", "typescript"])
+def sdk(request: pytest.FixtureRequest, both: list[sdks.Sdk]) -> sdks.Sdk:
+    return both[request.param_index]
+
+
+async def given(sdk: sdks.Sdk, method: str, *positional: str, raw: bool = False, **parameters: Any) -> Any:
+    """What a call gives that must succeed, at the first attempt."""
+    answer = await sdk.call(method, *positional, {"account_id": ACCOUNT, **parameters}, raw=raw, **MAIN)
+    assert (answer.status, answer.attempts) == (None, 1), answer
+    return answer.value
+
+
+# ---------------------------------------------------------------- quick actions
+
+
+async def test_screenshot(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
     web.page("/blue", "<body style='margin:0;background:#0000ff'>")
-    answer = await asyncio.to_thread(
-        sdk.browser_rendering.screenshot.with_raw_response.create,
-        account_id=ACCOUNT,
-        url=web.url("/blue"),
-        viewport={"width": 300, "height": 200},
-        screenshot_options={"type": "png"},
-    )
-    picture = Image.open(io.BytesIO(answer.http_response.content))
+    made = await given(
+        sdk, f"{RUN}.screenshot.create", url=web.url("/blue"), viewport={"width": 300, "height": 200},
+        screenshotOptions={"type": "png", "omitBackground": False}, raw=True,
+    )  # fmt: skip
+    picture = Image.open(io.BytesIO(made))
     assert (picture.size, picture.convert("RGB").getpixel((150, 100))) == ((300, 200), (0, 0, 255))
-    assert int(answer.headers["X-Browser-Ms-Used"]) > 0
 
 
-async def test_pdf(up: stack.Stack, sdk: cloudflare.Cloudflare) -> None:
-    made = await asyncio.to_thread(
-        sdk.browser_rendering.pdf.create,
-        account_id=ACCOUNT,
-        html="<h1>Printed by the SDK</h1>",
-        pdf_options={"format": "a5"},
-    )
-    (page,) = pypdf.PdfReader(io.BytesIO(made.read())).pages
+async def test_pdf(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    made = await given(sdk, f"{RUN}.pdf.create", html="<h1>Printed by the SDK</h1>", pdfOptions={"format": "a5"})
+    (page,) = pypdf.PdfReader(io.BytesIO(made)).pages
     assert "Printed by the SDK" in page.extract_text()
     assert [round(float(side) / 72 * 25.4) for side in page.mediabox[2:]] == [148, 210]
 
 
-async def test_content(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Site) -> None:
+async def test_content(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
     web.page("/made", "<body><script>document.body.append('made by ' + 'script')</script>")
-    html = await asyncio.to_thread(
-        sdk.browser_rendering.content.create, account_id=ACCOUNT, url=web.url("/made"), user_agent="tester/1"
+    html = await given(
+        sdk, f"{RUN}.content.create", url=web.url("/made"), userAgent="tester/1", setExtraHTTPHeaders={"X-Asked": "yes"}
     )
     assert "made by script" in html
-    assert [seen.headers["User-Agent"] for seen in web.requests("/made")] == ["tester/1"]
+    (seen,) = web.requests("/made")
+    assert (seen.headers["User-Agent"], seen.headers["X-Asked"]) == ("tester/1", "yes")
 
 
 READ = """<!doctype html><title>Read</title><h1>Read</h1><p>me <a href="/next">next</a></p>"""
 
 
-async def test_what_reads_a_page(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Site) -> None:
-    address, run = web.page("/read", READ), sdk.browser_rendering
-    markdown = await asyncio.to_thread(run.markdown.create, account_id=ACCOUNT, url=address)
+async def test_what_reads_a_page(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
+    address = web.page("/read", READ)
+    markdown = await given(sdk, f"{RUN}.markdown.create", url=address)
     assert markdown.endswith(f"# Read\n\nme [next]({web.url('/next')})\n")
-    assert await asyncio.to_thread(run.links.create, account_id=ACCOUNT, url=address) == [web.url("/next")]
-    answer = await asyncio.to_thread(
-        run.scrape.with_raw_response.create, account_id=ACCOUNT, url=address, elements=[{"selector": "h1"}]
-    )
-    # ``results`` is an array, although the SDK's type says object, so it is read as it came.
-    (scraped,) = (await asyncio.to_thread(answer.json))["result"]
+    assert await given(sdk, f"{RUN}.links.create", url=address) == [web.url("/next")]
+    assert await given(sdk, f"{RUN}.links.create", url=address, excludeExternalLinks=True) == [web.url("/next")]
+    (scraped,) = await given(sdk, f"{RUN}.scrape.create", url=address, elements=[{"selector": "h1"}])
     assert (scraped["selector"], scraped["results"][0]["text"]) == ("h1", "Read")
-    tree = await asyncio.to_thread(run.accessibility_tree.create, account_id=ACCOUNT, url=address)
-    assert tree.accessibility_tree.name == "Read"
-    shot = await asyncio.to_thread(
-        run.snapshot.create, account_id=ACCOUNT, url=address, formats=["screenshot", "markdown", "accessibilityTree"]
+    tree = await given(sdk, f"{RUN}.accessibilityTree.create", url=address)
+    assert tree["accessibilityTree"]["name"] == "Read"
+
+
+async def test_snapshot(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
+    address = web.page("/read", READ)
+    shot = await given(sdk, f"{RUN}.snapshot.create", url=address)
+    assert sorted(shot) == ["content", "screenshot"]
+    shot = await given(
+        sdk, f"{RUN}.snapshot.create", url=address, formats=["screenshot", "markdown", "accessibilityTree"]
     )
-    assert (shot.content, shot.markdown, shot.accessibility_tree.role) == (None, markdown, "RootWebArea")
-    assert Image.open(io.BytesIO(base64.b64decode(shot.screenshot))).size == (1920, 1080)
+    assert (sorted(shot), shot["accessibilityTree"]["role"]) == (
+        ["accessibilityTree", "markdown", "screenshot"],
+        "RootWebArea",
+    )
+    assert Image.open(io.BytesIO(base64.b64decode(shot["screenshot"]))).size == (1920, 1080)
 
 
-async def test_a_page_that_fails_is_asked_for_once(up: stack.Stack, sdk: cloudflare.Cloudflare, web: site.Site) -> None:
-    """The SDK sends again what is answered 408, 409, 429 or 5xx: a page that never loads must be none of these."""
-    with pytest.raises(cloudflare.UnprocessableEntityError) as raised:
-        await asyncio.to_thread(
-            sdk.browser_rendering.content.create,
-            account_id=ACCOUNT,
-            url=web.url("/never"),
-            goto_options={"timeout": 500},
-        )
-    assert len(web.requests("/never")) == 1
-    assert raised.value.errors[0].code == 6002, raised.value.body
-    assert "500 ms" in raised.value.errors[0].message
+# ---------------------------------------------------------------- sessions
 
 
-async def test_an_invalid_body_names_the_field(up: stack.Stack, sdk: cloudflare.Cloudflare) -> None:
-    with pytest.raises(cloudflare.BadRequestError) as raised:
-        await asyncio.to_thread(
-            sdk.browser_rendering.screenshot.create,
-            account_id=ACCOUNT,
-            html="<p>",
-            screenshot_options={"quality": 50, "type": "png"},
-        )
-    assert "screenshotOptions has quality" in raised.value.errors[0].message
+async def test_a_session(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
+    made = await given(sdk, f"{BROWSER}.create", keep_alive=60_000, targets=True)
+    session = made["sessionId"]
+    assert made["webSocketDebuggerUrl"].endswith(f"/devtools/browser/{session}")
+    assert [one["type"] for one in made["targets"]] == ["page"]
+    assert "Chrome/" in (await given(sdk, f"{BROWSER}.version", session))["Browser"]
+    assert "Page" in [one["domain"] for one in (await given(sdk, f"{BROWSER}.protocol", session))["domains"]]
+
+    page = await given(sdk, f"{BROWSER}.targets.create", session, url=web.url("/small"))
+    named = {"session_id": session}
+    assert (await given(sdk, f"{BROWSER}.targets.get", page["id"], **named))["id"] == page["id"]
+    assert page["id"] in [one["id"] for one in await given(sdk, f"{BROWSER}.targets.list", session)]
+    assert await given(sdk, f"{BROWSER}.targets.activate", page["id"], **named) == {"message": "Target activated"}
+    assert await given(sdk, f"{BROWSER}.targets.close", page["id"], **named) == {"message": "Target is closing"}
+
+    assert [one["sessionId"] for one in await given(sdk, f"{SESSION}.list", limit=5)] == [session]
+    assert (await given(sdk, f"{SESSION}.get", session))["sessionId"] == session
+    assert await given(sdk, f"{BROWSER}.delete", session) == {"status": "closed"}
+    past = await given(sdk, f"{SESSION}.get", session)
+    assert (past["closeReason"], past["closeReasonText"]) == (1, "NormalClosure")
+    over = await sdk.call(f"{BROWSER}.version", session, {"account_id": ACCOUNT})
+    assert (over.status, over.attempts) == (410, 1)
 
 
-async def test_a_wrong_token_is_refused(up: stack.Stack) -> None:
-    with cloudflare.Cloudflare(api_token="somebody-else", base_url=f"{up.url}/client/v4") as stranger:
-        with pytest.raises(cloudflare.AuthenticationError) as raised:
-            await asyncio.to_thread(stranger.browser_rendering.content.create, account_id=ACCOUNT, html="<p>")
-        assert raised.value.errors[0].code == 10000
+@pytest.mark.parametrize(
+    ("method", "positional", "parameters"),
+    [
+        (f"{BROWSER}.launch", (), {}),
+        (f"{BROWSER}.connect", ("a-session",), {}),
+        (f"{BROWSER}.page.get", ("a-page",), {"session_id": "a-session"}),
+    ],
+)
+async def test_methods_that_name_a_websocket_claim_nothing(
+    up: stack.Stack, sdk: sdks.Sdk, method: str, positional: tuple[str, ...], parameters: dict[str, str]
+) -> None:
+    """The SDKs send a plain GET where the address speaks WebSocket only; what they are good for is the address."""
+    answer = await sdk.call(method, *positional, {"account_id": ACCOUNT, **parameters}, **MAIN)
+    assert (answer.status, answer.attempts, "WebSocket" in answer.message) == (400, 1, True)
+    assert (await up.status())["sessions"] == []
 
 
-async def test_a_session(up: stack.Stack, sdk: cloudflare.Cloudflare) -> None:
-    browser = sdk.browser_rendering.devtools.browser
-    made = await asyncio.to_thread(browser.create, account_id=ACCOUNT, keep_alive=60_000, targets=True)
-    assert made.web_socket_debugger_url.endswith(f"/devtools/browser/{made.session_id}")
-    version = await asyncio.to_thread(browser.version, made.session_id, account_id=ACCOUNT)
-    assert "Chrome/" in version.browser
-    listed = await asyncio.to_thread(browser.targets.list, made.session_id, account_id=ACCOUNT)
-    assert [one.type for one in listed] == ["page"]
-    ended = await asyncio.to_thread(browser.delete, made.session_id, account_id=ACCOUNT)
-    assert ended.status == "closed"
+# ---------------------------------------------------------------- errors
+
+
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that refuses: bound, and nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def a_token(up: stack.Stack, **rules: Any) -> AsyncIterator[str]:
+    """The secret of a token with rules of its own."""
+    # A name of its own each time: what was counted for the last one counts no more.
+    secret, name = chance.secret(), TokenName(f"sdks-test-{chance.unique_id()}")
+    async with up.store() as db:
+        await rows.put(db, tokens.Token(name=name, hash=credentials.hashed(secret), **rules))
+        try:
+            yield secret
+        finally:
+            await rows.remove(db, name)
+
+
+PAGES = {
+    "/small": (5000, "https"),
+    "/nothing": (5002, "http"),
+    "/download": (5002, "http"),
+    "/loop": (5003, "http"),
+    "/reset": (5011, "http"),
+    "/never": (6002, "http"),
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_that_fails_is_asked_for_once(up: stack.Stack, sdk: sdks.Sdk, web: site.Site, path: str) -> None:
+    """The SDKs send again what is answered 408, 409, 429 or 5xx: a page that never loads must be none of these."""
+    code, scheme = PAGES[path]
+    parameters = {"account_id": ACCOUNT, "url": web.url(path, scheme=scheme), "gotoOptions": {"timeout": 2000}}
+    answer = await sdk.call(f"{RUN}.content.create", parameters, **MAIN)
+    assert (answer.status, answer.code, answer.attempts) == (422, code, 1), answer
+    if path == "/never":
+        assert len(web.requests(path)) == 1
+
+
+async def test_an_address_that_leads_nowhere(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    with closed_port() as port:
+        wrong = {
+            "http://no-such-host.invalid/": 5005,
+            f"http://127.0.0.1:{port}/": 5008,
+            "http://10.0.0.1/": 5010,
+            "http://169.254.169.254/latest/meta-data": 5010,
+        }
+        for url, code in wrong.items():
+            answer = await sdk.call(f"{RUN}.markdown.create", {"account_id": ACCOUNT, "url": url}, **MAIN)
+            assert (answer.status, answer.code, answer.attempts) == (422, code, 1), answer
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "code", "said"),
+    [
+        ("screenshot", {"html": "<p>", "selector": "#box"}, 6003, "#box"),
+        ("content", {"html": "<p>", "waitForSelector": {"selector": "#never", "timeout": 100}}, 6002, "#never"),
+        ("pdf", {"html": "<p>", "waitForTimeout": 5000, "actionTimeout": 300}, 6002, "300"),
+    ],
+)
+async def test_what_cannot_be_made_of_a_page(
+    up: stack.Stack, sdk: sdks.Sdk, method: str, parameters: dict[str, Any], code: int, said: str
+) -> None:
+    answer = await sdk.call(f"{RUN}.{method}.create", {"account_id": ACCOUNT, **parameters}, **MAIN)
+    assert (answer.status, answer.code, answer.attempts) == (422, code, 1), answer
+    assert said in answer.message
+
+
+async def test_an_invalid_body_names_the_field(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    parameters = {"account_id": ACCOUNT, "html": "<p>", "screenshotOptions": {"quality": 50, "type": "png"}}
+    answer = await sdk.call(f"{RUN}.screenshot.create", parameters, **MAIN)
+    assert (answer.status, answer.attempts) == (400, 1)
+    assert "screenshotOptions has quality" in answer.message
+
+
+async def test_who_may_not(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    ask = f"{RUN}.content.create", {"account_id": ACCOUNT, "html": "<p>"}
+    stranger = await sdk.call(*ask, token="somebody-else", **MAIN)
+    assert (stranger.status, stranger.code, stranger.attempts) == (401, 10000, 1)
+    nowhere = await sdk.call(*ask, X_Browserpool_Pool="nowhere")
+    assert (nowhere.status, nowhere.attempts) == (404, 1)
+    async with a_token(up, pools=frozenset({PoolName("pair")})) as secret:
+        narrow = await sdk.call(*ask, token=secret, **MAIN)
+    assert (narrow.status, narrow.code, narrow.attempts) == (403, 1006, 1)
+
+
+async def test_a_body_over_the_limit(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    html = " " * (50 * 1024 * 1024 + 1)
+    answer = await sdk.call(f"{RUN}.pdf.create", {"account_id": ACCOUNT, "html": html}, **MAIN)
+    assert (answer.status, answer.code, answer.attempts) == (413, 1005, 1)
+
+
+async def test_who_is_too_fast_is_served_a_little_later(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    """The SDKs wait for as long as Retry-After says, and it says the truth."""
+    ask = f"{RUN}.content.create", {"account_id": ACCOUNT, "html": "<p>"}
+    async with a_token(up, rate_per_second=1.0) as secret:
+        answers = [await sdk.call(*ask, token=secret, **MAIN) for _ in range(2)]
+    assert [(one.status, one.attempts) for one in answers] == [(None, 1), (None, 2)], answers
+
+
+async def test_who_has_too_much_open_is_told_so(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    async with a_token(up, concurrency=1) as secret:
+        held = await sdk.call(f"{BROWSER}.create", {"account_id": ACCOUNT, "keep_alive": 600_000}, token=secret, **MAIN)
+        refused = await sdk.call(f"{RUN}.content.create", {"account_id": ACCOUNT, "html": "<p>"}, token=secret, **MAIN)
+        await sdk.call(f"{BROWSER}.delete", held.value["sessionId"], {"account_id": ACCOUNT}, token=secret)
+    assert (refused.status, refused.code) == (429, 1004), refused
+    assert "end one" in refused.message
+
+
+async def test_a_pool_that_has_no_browser_left_is_asked_again(up: stack.Stack, both: list[sdks.Sdk]) -> None:
+    """Side by side, because they wait as Retry-After says between their three attempts."""
+    create = f"{BROWSER}.create", {"account_id": ACCOUNT, "keep_alive": 60_000}
+    pair = {"X_Browserpool_Pool": "pair"}
+    sessions = [(await both[0].call(*create, **pair)).value["sessionId"] for _ in range(4)]
+    answers = await asyncio.gather(*(one.call(*create, **pair) for one in both))
+    for session in sessions:
+        await both[0].call(f"{BROWSER}.delete", session, {"account_id": ACCOUNT})
+    assert [(one.status, one.code, one.attempts) for one in answers] == [(503, 1003, 3)] * 2, answers

@@ -1,0 +1,118 @@
+"""The official ``cloudflare`` SDKs, Python's and TypeScript's, called alike: a method by its path in TypeScript, and what it is given.
+
+Both are called as their users call them; each attempt that they make over HTTP is counted.
+"""
+
+import asyncio
+import base64
+import dataclasses
+import operator
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import cloudflare
+
+from support import javascript
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a call came to: ``value`` (plain, or bytes), or an error's HTTP ``status`` with the ``code`` of the envelope's first error."""
+
+    attempts: int
+    value: Any = None
+    status: int | None = None
+    code: int | None = None
+    message: str = ""
+
+
+class Sdk(Protocol):
+    """One of the two."""
+
+    async def call(
+        self, method: str, *given: Any, token: str | None = None, raw: bool = False, **headers: str
+    ) -> Answer:
+        """``method`` as in ``browserRendering.content.create``; ``headers``: X_Browserpool_Pool="main".
+
+        ``raw``: the response's bytes, as users ask for what the SDK would take for text.
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Python:
+    base: str
+    token: str
+
+    async def call(
+        self, method: str, *given: Any, token: str | None = None, raw: bool = False, **headers: str
+    ) -> Answer:
+        return await asyncio.to_thread(self._call, method, given, token or self.token, raw, _headers(headers))
+
+    def _call(self, method: str, given: tuple[Any, ...], token: str, raw: bool, headers: dict[str, str]) -> Answer:
+        attempts: list[Any] = []
+        with (
+            cloudflare.DefaultHttpxClient(event_hooks={"request": [attempts.append]}) as http,
+            cloudflare.Cloudflare(
+                api_token=token, base_url=self.base, default_headers=headers, http_client=http
+            ) as client,
+        ):
+            *positional, parameters = given
+            path = re.sub(r"(?=\.\w+$)", ".with_raw_response", _snake(method)) if raw else _snake(method)
+            try:
+                value = operator.attrgetter(path)(client)(*positional, **_snaked(parameters))
+            except cloudflare.APIStatusError as error:
+                said = [{"code": one.code, "message": one.message} for one in error.errors]
+                return _failed(len(attempts), error.status_code, said)
+            return Answer(attempts=len(attempts), value=_plain(value))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TypeScript:
+    token: str
+    process: javascript.Process
+
+    async def call(
+        self, method: str, *given: Any, token: str | None = None, raw: bool = False, **headers: str
+    ) -> Answer:
+        who = {"token": token or self.token, "headers": _headers(headers), "raw": raw}
+        try:
+            done = await asyncio.to_thread(self.process.call, "call", who, method, *given)
+        except javascript.Failed as failed:
+            if failed.fields.get("status") is None:
+                raise
+            return _failed(failed.fields["attempts"], failed.fields["status"], failed.fields["errors"])
+        value = base64.b64decode(done["bytes"]) if "bytes" in done else done.get("value")
+        return Answer(attempts=done["attempts"], value=value)
+
+
+def _failed(attempts: int, status: int, said: list[dict[str, Any]]) -> Answer:
+    (error,) = said
+    return Answer(attempts=attempts, status=status, code=error["code"], message=error["message"])
+
+
+def _headers(given: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in given.items()}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _snaked(value: Any) -> Any:
+    """Parameters by their names in Python."""
+    if isinstance(value, dict):
+        return {_snake(name): _snaked(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_snaked(part) for part in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, cloudflare.BaseModel):
+        return value.to_dict(mode="json", warnings=False)
+    if isinstance(value, cloudflare.APIResponse):
+        return value.read()
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value
