@@ -48,6 +48,9 @@ _HANDED_ON = (
     "ai_well_known",
     "ai_timeout",
     "ai_page_chars",
+    "crawl_pages",
+    "crawl_lease",
+    "crawl_user_agent",
 )
 """Settings of the router that `up` has no word in: they are taken from its own environment."""
 _ROUTER_GRACE = 45.0
