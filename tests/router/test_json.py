@@ -327,7 +327,7 @@ async def test_without_a_model_it_is_501_that_says_how_to_set_one_and_is_not_ret
 WRONG = {
     "nothing to do": ({}, "prompt or response_format is required"),
     "an empty prompt": ({"prompt": ""}, "prompt"),
-    "no schema": ({"response_format": {"type": "json_schema"}}, "has no schema"),
+    "no schema": ({"response_format": {"type": "json_schema"}}, "prompt or response_format is required"),
     "two schemas": ({"response_format": {**FORMAT, "schema": {}}}, "send the schema once"),
     "an unknown form": ({"response_format": {"type": "xml"}}, "response_format.type"),
     "no JSON Schema": (

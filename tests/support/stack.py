@@ -354,9 +354,11 @@ def prepared(
 
 
 @contextlib.contextmanager
-def running(*, pools: Sequence[Mapping[str, Any]], nodes: int = 2) -> Iterator[Stack]:
+def running(
+    *, pools: Sequence[Mapping[str, Any]], nodes: int = 2, environment: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
     """An installation that serves; at the end it is stopped, and must leave nothing."""
-    with prepared(pools=pools, nodes=nodes) as stack:
+    with prepared(pools=pools, nodes=nodes, environment=environment) as stack:
         stack.start()
         yield stack
         assert stack.stop() == 0, stack.said() + stack.logs()

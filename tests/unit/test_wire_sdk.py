@@ -10,6 +10,7 @@ import typing_extensions
 from cloudflare.types.browser_rendering import (
     accessibility_tree_create_params,
     content_create_params,
+    json_create_params,
     link_create_params,
     markdown_create_params,
     pdf_create_params,
@@ -23,6 +24,7 @@ from browserpool.model.wire import actions
 PARAMS = {
     "accessibilityTree": accessibility_tree_create_params,
     "content": content_create_params,
+    "json": json_create_params,
     "links": link_create_params,
     "markdown": markdown_create_params,
     "pdf": pdf_create_params,
@@ -41,6 +43,8 @@ BY_NAME = {
     "referrerPolicy": "origin",
     "pageRanges": "1-5, 8, 11-13",
     "sourcePort": 443,
+    "model": "provider/family/name",
+    "type": "json_schema",
 }
 LENGTHS = {"width", "height", "top", "right", "bottom", "left"}
 # Pairs that exclude each other.
@@ -85,7 +89,7 @@ def samples(name, annotation):
     elif name in BY_NAME:
         yield BY_NAME[name]
     else:
-        yield {str: "x", bool: True, float: 10.0, int: 10}[annotation]
+        yield {str: "x", bool: True, float: 10.0, int: 10, type(None): None}[annotation]
 
 
 def fields(typed_dict):
@@ -114,6 +118,11 @@ def objects(typed_dict):
             if any(each == "elements" for each, _, _ in known):
                 # Optional in the SDK's type; the service itself requires it.
                 made.setdefault("elements", [{"selector": "p"}])
+            if any(each == "custom_ai" for each, _, _ in known):
+                # As optional in the type; a model must be told something.
+                made.setdefault("prompt", "x")
+            if typed_dict.__name__.endswith("ResponseFormat"):
+                made.setdefault("json_schema", {"type": "object"})
             if typed_dict.__name__.endswith("Cookie"):
                 # Without one it belongs to the body's url, which html has not.
                 made.setdefault("domain", "example.com")

@@ -61,15 +61,13 @@ class ResponseFormat(Part):
     def _one_schema(self) -> Self:
         if self.json_schema is not None and self.bare_schema is not None:
             raise PydanticCustomError("body", "has json_schema and schema; send the schema once")
-        if self.type == "json_schema" and self.wanted is None:
-            raise PydanticCustomError("body", "has no schema; send it as json_schema")
         if self.wanted is not None and len(orjson.dumps(self.wanted)) > MAX_SCHEMA:
             raise PydanticCustomError("body", "has a schema of more than {most} bytes", {"most": MAX_SCHEMA})
         return self
 
     @property
     def wanted(self) -> dict[str, Any] | None:
-        """The JSON Schema itself; ``None``: any object."""
+        """The JSON Schema itself; ``None``, which the SDKs' types can say with either type: any object."""
         given = self.bare_schema if self.json_schema is None else self.json_schema
         inner = given.get("schema") if given is not None else None
         # `schema` is no word of JSON Schema: what has one is OpenAI's {name, schema, strict}.

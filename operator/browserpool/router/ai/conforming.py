@@ -15,7 +15,7 @@ import re2
 from browserpool.model import errors
 
 MOST_STEPS: Final = 100_000
-"""Keywords looked at, for one value. About a second."""
+"""Keywords looked at, for one value: a second or two."""
 MAX_DEPTH: Final = 100
 """Levels of a schema."""
 
@@ -48,7 +48,7 @@ def refuse_unfit(schema: Mapping[str, Any]) -> None:
 
 
 def complaint(value: object, schema: Mapping[str, Any]) -> str | None:
-    """What is wrong with ``value`` first, in a sentence's part; ``None``: it conforms. Takes up to a second: for a thread.
+    """What is wrong with ``value`` first, in a sentence's part; ``None``: it conforms. May take a second or two: for a thread.
 
     Raises:
         errors.InvalidRequest: the schema cannot be decided: it refers to what is not there, or to itself without end.
