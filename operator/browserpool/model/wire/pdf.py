@@ -41,10 +41,16 @@ def _inches(value: Any) -> Any:
     raise PydanticCustomError("length", 'must be a number of pixels, or a length with px, in, cm or mm like "10cm"')
 
 
+_MOST_INCHES: Final = 200
+_Pixels = Annotated[float, Field(ge=0, le=_MOST_INCHES * _PIXELS_PER_INCH)]
+_WithUnit = Annotated[
+    str, Field(pattern=r"^\s*(\d+(\.\d+)?|\.\d+) *([pP][xX]|[iI][nN]|[cC][mM]|[mM][mM])?\s*$", examples=["10cm"])
+]
+
 Length = Annotated[
     float,
-    pydantic.BeforeValidator(_inches, json_schema_input_type=float | str),
-    Field(ge=0, le=200, allow_inf_nan=False),
+    pydantic.BeforeValidator(_inches, json_schema_input_type=_Pixels | _WithUnit),
+    Field(ge=0, le=_MOST_INCHES, allow_inf_nan=False),
 ]
 """Inches; a number on the wire is in CSS pixels, 96 to the inch."""
 PaperSide = Annotated[Length, Field(gt=0)]

@@ -50,7 +50,15 @@ Flag = pydantic.StrictBool
 Text = pydantic.StrictStr
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, pydantic.BeforeValidator(_whole), Field(strict=True, ge=-(2**53), le=2**53)]
-HttpUrl = Annotated[str, Field(strict=True, max_length=MAX_URL), pydantic.AfterValidator(_http_url)]
+HttpUrl = Annotated[
+    str,
+    Field(
+        strict=True,
+        max_length=MAX_URL,
+        json_schema_extra={"format": "uri", "pattern": "^[hH][tT][tT][pP][sS]?://[^/?#]"},
+    ),
+    pydantic.AfterValidator(_http_url),
+]
 """An absolute address, http or https only: Chromium would also open ``file:`` and ``chrome:``."""
 
 Pause = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=60_000)]

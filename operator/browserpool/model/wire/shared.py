@@ -15,6 +15,10 @@ MAX_PIXELS: Final = 100_000_000
 """Device pixels of a viewport or a clip: 400 MB as Chromium holds them."""
 MAX_CACHE_TTL: Final = 86_400
 
+HEADER_NAME: Final = r'^[^ \t\r\n:"(),/;<=>?@\[\\\]{}\u0080-\U0010FFFF]+$'
+ONE_LINE: Final = r"^[^\r\n\u0000]*$"
+"""As JSON schemas say what the validators below hold."""
+
 ResourceType = Literal[
     "document", "stylesheet", "image", "media", "font", "script", "texttrack", "xhr", "fetch", "prefetch", "eventsource",
     "websocket", "manifest", "signedexchange", "ping", "cspviolationreport", "preflight", "other",
@@ -25,11 +29,19 @@ ReferrerPolicy = Literal[
     "strict-origin-when-cross-origin", "unsafe-url",
 ]  # fmt: skip
 
+
+def one_of(*names: str) -> dict[str, Any]:
+    """For a model's JSON schema: that exactly one of these texts is there, where ``null`` is the same as absent."""
+    return {"oneOf": [{"required": [name], "properties": {name: {"type": "string"}}} for name in names]}
+
+
 PatternList = Annotated[tuple[patterns.PatternText, ...], Field(max_length=patterns.MAX_NUMBER)]
 
 
 class ScriptTag(Part):
     """A script that is put into the page after it has loaded; ``url`` or ``content``."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=one_of("url", "content"))
 
     url: HttpUrl | None = None
     content: Text | None = None
@@ -44,6 +56,8 @@ class ScriptTag(Part):
 
 class StyleTag(Part):
     """A style sheet that is put into the page after it has loaded; ``url`` or ``content``."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=one_of("url", "content"))
 
     url: HttpUrl | None = None
     content: Text | None = None
@@ -67,10 +81,9 @@ class PartitionKey(Part):
     top_level_site: Text = Field(validation_alias=pydantic.AliasChoices("topLevelSite", "sourceOrigin"))
     has_cross_site_ancestor: Flag = False
 
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _site_alone(cls, value: Any) -> Any:
-        return {"topLevelSite": value} if isinstance(value, str) else value
+
+def _site_alone(value: Any) -> Any:
+    return {"topLevelSite": value} if isinstance(value, str) else value
 
 
 class Cookie(Part):
@@ -90,7 +103,9 @@ class Cookie(Part):
     secure: Flag | None = None
     same_site: Literal["Strict", "Lax", "None"] | None = None
     priority: Literal["Low", "Medium", "High"] | None = None
-    partition_key: PartitionKey | None = None
+    partition_key: (
+        Annotated[PartitionKey, pydantic.BeforeValidator(_site_alone, json_schema_input_type=PartitionKey | str)] | None
+    ) = None
     source_scheme: Literal["Unset", "NonSecure", "Secure"] | None = None
     source_port: Annotated[Whole, Field(ge=-1, le=65_535)] | None = None
     same_party: Flag | None = None
@@ -174,6 +189,8 @@ class WaitForEvent(Part):
 class QuickAction(Part):
     """The shared body. Exactly one of ``url`` and ``html`` is there. Times are in milliseconds, ``cache_ttl`` in seconds."""
 
+    model_config = pydantic.ConfigDict(json_schema_extra=one_of("url", "html"))
+
     url: HttpUrl | None = None
     html: Annotated[Text, Field(min_length=1)] | None = None
     action_timeout: Annotated[Number, Field(ge=0, le=MAX_ACTION_MS)] = MAX_ACTION_MS
@@ -190,9 +207,16 @@ class QuickAction(Part):
     goto_options: GotoOptions = Field(
         default=GotoOptions(), validation_alias=pydantic.AliasChoices("gotoOptions", "goToOptions")
     )
-    set_extra_http_headers: dict[Text, Text] = Field(default_factory=dict, alias="setExtraHTTPHeaders")
+    set_extra_http_headers: dict[Text, Text] = Field(
+        default_factory=dict,
+        alias="setExtraHTTPHeaders",
+        json_schema_extra={
+            "propertyNames": {"pattern": HEADER_NAME},
+            "additionalProperties": {"type": "string", "pattern": ONE_LINE},
+        },
+    )
     set_java_script_enabled: Flag = True
-    user_agent: Text | None = None
+    user_agent: Annotated[Text, Field(json_schema_extra={"pattern": ONE_LINE})] | None = None
     viewport: Viewport = DEFAULT_VIEWPORT
     wait_for_event: WaitForEvent | None = None
     wait_for_function: WaitForFunction | None = None
