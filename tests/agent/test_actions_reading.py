@@ -223,3 +223,35 @@ async def test_a_snapshot_of_everything(result):
 @pytest.mark.parametrize("name", ["markdown", "links", "accessibilityTree", "snapshot"])
 async def test_scripts_off(result, name):
     assert await result(name, html=SCRIPTED, setJavaScriptEnabled=False) is not None
+
+
+# ---------------------------------------------------------------- pages that have made JavaScript their own
+
+MEDDLED = """<!doctype html><title>Mine</title><a href="http://a.test/">a</a><p id=p>here</p><script>
+  Array.from = things => things; Array.prototype.map = Array.prototype.join = () => { throw Error('mine') };
+  Object.prototype.extra = 1; Array.prototype.toJSON = () => 'mine'; JSON.stringify = () => 'mine';
+  Document.prototype.querySelector = Document.prototype.querySelectorAll = () => null;
+  Element.prototype.getBoundingClientRect = () => { throw Error('mine') };
+</script>"""
+NAMED = """<!doctype html><title>Mine</title><a href="http://a.test/">a</a><p id=p>here</p>
+  <form name=links></form><form name=querySelector></form><form name=querySelectorAll></form><img name=title><form name=childNodes></form>
+  <form id=form><input name=attributes><input name=innerHTML><input name=getBoundingClientRect></form>"""
+
+
+@pytest.mark.parametrize("html", [MEDDLED, NAMED])
+async def test_what_a_page_has_done_to_javascript_does_not_reach_our_scripts(stand, read, html):
+    assert '<p id="p">here</p>' in (await read("content", html=html))["result"]
+    assert "here" in (await read("markdown", html=html))["result"]
+    assert (await read("links", html=html))["result"] == ["http://a.test/"]
+    scraped = (await read("scrape", html=html, elements=[{"selector": "#p"}, {"selector": "form"}]))["result"]
+    assert [one["text"] for one in scraped[0]["results"]] == ["here"]
+    assert (await read("accessibilityTree", html=html, root="#p"))["meta"] == {"status": 200, "title": "Mine"}
+    await stand.perform("screenshot", html=html, selector="#p", waitForSelector={"selector": "#p", "visible": True})
+
+
+async def test_the_callers_own_scripts_meet_what_the_page_has_made(result):
+    html = "<p>x</p><script>window.made = 1</script>"
+    tag = {"content": "document.body.append('made ' + window.made)"}
+    assert "made 1" in await result(
+        "content", html=html, addScriptTag=[tag], waitForFunction={"fn": "window.made === 1"}
+    )

@@ -5,7 +5,7 @@ from typing import Final
 import orjson
 
 from browserpool.agent.actions import answer, axtree
-from browserpool.agent.page import life
+from browserpool.agent.page import life, scripts
 from browserpool.model import errors
 from browserpool.model.wire import reading
 
@@ -34,7 +34,7 @@ async def read(page: life.Page, *, only_interesting: bool = True, root: int | No
 async def _element(page: life.Page, selector: str) -> int:
     """The ``backendNodeId`` of the first match."""
     expression = _FIND.format(selector=orjson.dumps(selector).decode())
-    found = await page.call("Runtime.evaluate", {"expression": expression})
+    found = await scripts.run(page.session, {"expression": expression}, deadline=max(page.time.left, 0.001))
     if "exceptionDetails" in found:
         raise errors.InvalidRequest(f"root is no CSS selector that Chromium can read (given: {selector!r})")
     if "objectId" not in found["result"]:

@@ -12,11 +12,14 @@ from browserpool.model.wire import reading
 _SCRAPE: Final = """
 (selectors => {
   const described = element => {
-    const {width, height, top, left} = element.getBoundingClientRect();
+    // Asked past the element itself: a form has fields by the names of its own members.
+    const {width, height, top, left} = Element.prototype.getBoundingClientRect.call(element);
+    const shown = element instanceof HTMLElement
+      ? Reflect.get(HTMLElement.prototype, 'innerText', element) : Reflect.get(Node.prototype, 'textContent', element);
     return {
-      text: (element.innerText ?? element.textContent ?? '').trim(),
-      html: element.innerHTML,
-      attributes: Array.from(element.attributes, ({name, value}) => ({name, value})),
+      text: (shown ?? '').trim(),
+      html: Reflect.get(Element.prototype, 'innerHTML', element),
+      attributes: Array.from(Reflect.get(Element.prototype, 'attributes', element), ({name, value}) => ({name, value})),
       height, width, top, left,
     };
   };

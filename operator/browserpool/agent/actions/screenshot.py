@@ -9,7 +9,7 @@ import orjson
 
 from browserpool.agent import driver
 from browserpool.agent.actions import answer
-from browserpool.agent.page import life, setup, waiting
+from browserpool.agent.page import life, scripts, setup, waiting
 from browserpool.model import errors
 from browserpool.model.wire import screenshot, shared
 
@@ -111,8 +111,9 @@ _FIND: Final = """
 (selector => {
   const found = document.querySelector(selector);
   if (found === null) return null;
-  found.scrollIntoView({block: 'nearest', inline: 'nearest', behavior: 'instant'});
-  const box = found.getBoundingClientRect();
+  // Asked past the element itself: a form has fields by the names of its own members.
+  Element.prototype.scrollIntoView.call(found, {block: 'nearest', inline: 'nearest', behavior: 'instant'});
+  const box = Element.prototype.getBoundingClientRect.call(found);
   return {x: box.x + window.scrollX, y: box.y + window.scrollY, width: box.width, height: box.height};
 })
 """
@@ -121,7 +122,7 @@ _FIND: Final = """
 async def _element(page: life.Page, selector: str) -> dict[str, float]:
     try:
         box = await page.evaluate(f"{_FIND.strip()}({orjson.dumps(selector).decode()})")
-    except waiting.ScriptFailed as error:
+    except scripts.ScriptFailed as error:
         raise errors.InvalidRequest(
             f"selector is no CSS selector that Chromium can read (given: {selector!r})"
         ) from error

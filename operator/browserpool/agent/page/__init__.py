@@ -11,6 +11,7 @@ body asks for it. What a body asks for is set up and answered before the page lo
 ``setup``    a body to the CDP calls that make its rules (pure)
 ``traffic``  which requests go on, and whose credentials they get; the handler of ``Fetch``
 ``loading``  navigate or set the document; the milestones on the way
+``scripts``  our own scripts in the page, in a world of their own
 ``waiting``  scripts and styles put in, selectors and time waited for
 ``failures`` Chromium's network errors to the wire's codes (pure)
 ``budget``   the action's time

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from browserpool.agent import browser as browsers
 from browserpool.agent import driver
-from browserpool.agent.page import budget, loading, setup, traffic, waiting
+from browserpool.agent.page import budget, loading, scripts, setup, traffic, waiting
 from browserpool.lib import tasks
 from browserpool.model import errors
 from browserpool.model.wire import shared
@@ -31,8 +31,8 @@ class Page:
         return await self.session.call(method, params, deadline=max(self.time.left, 0.001))
 
     async def evaluate(self, expression: str) -> Any:
-        """The JSON value of a JavaScript expression; works where the page's own scripts are off. See ``waiting.evaluate``."""
-        return await waiting.evaluate(self.session, expression, deadline=max(self.time.left, 0.001))
+        """The JSON value of a JavaScript expression; works where the page's own scripts are off. See ``scripts``."""
+        return await scripts.evaluate(self.session, expression, deadline=max(self.time.left, 0.001))
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from browserpool.agent import driver
-from browserpool.agent.page import budget
+from browserpool.agent.page import budget, scripts
 from browserpool.model import errors
 from browserpool.model.wire import shared
 
@@ -20,42 +20,6 @@ MOST_MS: Final = 60_000
 TAG_MS: Final = 30_000
 _POLLS: Final = (0.01, 0.02, 0.05)
 """Seconds between looks; the last one repeats."""
-_TRIES: Final = 5
-"""Looks at a page that is just navigating away from the document that is looked at."""
-
-
-class ScriptFailed(errors.PageFailed):
-    """A script of ours threw in the page. ``name`` is its error's class in JavaScript."""
-
-    default_code = errors.Code.CAPTURE_FAILED
-
-    def __init__(self, message: str, *, name: str = "Error") -> None:
-        super().__init__(message)
-        self.name = name
-
-
-async def evaluate(session: driver.Session, expression: str, *, deadline: float) -> Any:
-    """The JSON value of ``expression``; a promise is awaited. ``deadline`` in seconds.
-
-    Raises:
-        ScriptFailed: it threw.
-        errors.PageFailed: the page is gone, or took too long.
-    """
-    params = {"expression": expression, "returnByValue": True, "awaitPromise": True}
-    for tries in range(_TRIES):
-        try:
-            answer = await session.call("Runtime.evaluate", params, deadline=deadline)
-            break
-        except driver.CallRefused:
-            # The document was replaced under the script. Its successor is there in a moment.
-            if tries == _TRIES - 1:
-                raise
-            await asyncio.sleep(_POLLS[-1])
-    if (details := answer.get("exceptionDetails")) is not None:
-        thrown = details.get("exception", {})
-        text = str(thrown.get("description") or thrown.get("value") or details.get("text", "")).splitlines()
-        raise ScriptFailed(text[0] if text else "a script failed", name=str(thrown.get("className", "Error")))
-    return answer.get("result", {}).get("value")
 
 
 async def settle(action: shared.QuickAction, *, session: driver.Session, time: budget.Budget) -> None:
@@ -100,7 +64,7 @@ async def _tags(action: shared.QuickAction, *, session: driver.Session, time: bu
     for kind, index, tag in tags:
         wish = orjson.dumps({"kind": kind, **tag.model_dump(exclude_none=True)}).decode()
         try:
-            await evaluate(session, f"{_ADD_TAG.strip()}({wish})", deadline=time.at_most(0, most=TAG_MS))
+            await scripts.evaluate(session, f"{_ADD_TAG.strip()}({wish})", deadline=time.at_most(0, most=TAG_MS))
         except errors.PageFailed as error:
             message = f"add{kind.capitalize()}Tag[{index}]: {error.message}"
             _forgive(action, session, errors.PageFailed(message, code=error.code))
@@ -112,7 +76,7 @@ _LOOK: Final = """
   if (!visible && !hidden) return found !== null;
   const seen = (() => {
     if (found === null) return false;
-    const style = getComputedStyle(found), box = found.getBoundingClientRect();
+    const style = getComputedStyle(found), box = Element.prototype.getBoundingClientRect.call(found);
     return style.visibility !== 'hidden' && style.visibility !== 'collapse' && box.width > 0 && box.height > 0;
   })();
   return visible ? seen : !seen;
@@ -128,7 +92,7 @@ async def _selector(
     look = f"{_LOOK.strip()}(...{arguments})"
     try:
         came = await poll(session, look, seconds=seconds)
-    except ScriptFailed as error:
+    except scripts.ScriptFailed as error:
         if error.name == "DOMException":
             raise errors.InvalidRequest(
                 f"waitForSelector.selector is no CSS selector that Chromium can read (given: {wanted.selector!r})"
@@ -157,8 +121,9 @@ async def _function(
     seconds = time.at_most(wanted.timeout, most=MOST_MS)
     polls = _POLLS if isinstance(wanted.polling, str) else (wanted.polling / 1000,)
     try:
-        came = await poll(session, _CALL.strip() % wanted.fn, seconds=seconds, polls=polls)
-    except ScriptFailed as error:
+        # The caller's script is about what the page's own have made.
+        came = await poll(session, _CALL.strip() % wanted.fn, seconds=seconds, polls=polls, world=scripts.World.PAGES)
+    except scripts.ScriptFailed as error:
         if error.name == "SyntaxError":
             raise errors.InvalidRequest(
                 f"waitForFunction.fn is no function or expression of JavaScript: {error.message}"
@@ -187,14 +152,21 @@ async def _event(
         _forgive(action, session, errors.PageFailed(message, code=errors.Code.TIMEOUT))
 
 
-async def poll(session: driver.Session, expression: str, *, seconds: float, polls: Sequence[float] = _POLLS) -> bool:
+async def poll(
+    session: driver.Session,
+    expression: str,
+    *,
+    seconds: float,
+    polls: Sequence[float] = _POLLS,
+    world: scripts.World = scripts.World.OWN,
+) -> bool:
     """Look until ``expression`` is true, for at most ``seconds``; whether it became so. ``polls``: seconds between looks."""
     pauses, pause = iter(polls), polls[-1]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while True:
                 # Beyond our own deadline, so that it is ours that ends the call.
-                if await evaluate(session, expression, deadline=seconds + 1.0):
+                if await scripts.evaluate(session, expression, deadline=seconds + 1.0, world=world):
                     return True
                 await asyncio.sleep(next(pauses, pause))
     return False
