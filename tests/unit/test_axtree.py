@@ -30,6 +30,11 @@ def test_a_page_is_there_however_dull():
     assert tree(node(1, "RootWebArea")) == {"role": "RootWebArea"}
 
 
+def test_a_page_that_can_be_focused_and_has_a_title_is_no_button():
+    found = tree(node(1, "RootWebArea", "Title", children=[2], focusable=True), node(2, "StaticText", "a", parent=1))
+    assert found == {"role": "RootWebArea", "name": "Title", "children": [{"role": "StaticText", "name": "a"}]}
+
+
 def test_children_take_the_place_of_a_parent_that_says_nothing():
     found = tree(
         node(1, "RootWebArea", children=[2]),

@@ -67,7 +67,8 @@ def build(nodes: Iterable[Node], *, only_interesting: bool, root: int | None = N
             if only_interesting
             else not _says_nothing(node)
         )
-        if only_interesting and stays and _is_leaf(node, focusable):
+        # The document has a name and can be focused, like a button; what stands in it is not its label.
+        if only_interesting and stays and not _is_top(node, None) and _is_leaf(node, focusable):
             children = []
         if stays and depth < MOST_LEVELS:
             made[node["nodeId"]] = [_described(node) | ({"children": children} if children else {})]
