@@ -223,6 +223,18 @@ async def test_wait_until(stand, web, wait_until):
         await stand.content(**source, gotoOptions={"waitUntil": wait_until, "timeout": 10_000})
 
 
+async def test_a_page_that_stops_its_own_loading(stand, web):
+    """Chromium then says neither that the document is there nor that all is loaded."""
+    url = web.page("/stops", "<title>Stops</title><p>before</p><img src=/never><script>stop()</script><p>after</p>")
+    for wait_until in ("domcontentloaded", "load"):
+        assert "before" in await stand.content(url=url, gotoOptions={"waitUntil": wait_until})
+
+
+async def test_a_page_that_leaves_for_another_is_followed(stand, web):
+    url = web.page("/leaves", "<title>Leaves</title><script>location.href = '/slow?seconds=0.3'</script>")
+    assert "At last" in await stand.content(url=url)
+
+
 async def test_load_waits_for_pictures_and_frames(stand, web):
     page = web.page(
         "/late", f'<img id=i src="{web.url("/picture/9")}"><iframe src="{web.url("/slow?seconds=0.3")}"></iframe>'
@@ -383,6 +395,17 @@ async def test_add_script_tag(stand, web):
     assert 'id="mine"' in content
     module = await stand.content(html="<title>x</title>", addScriptTag=[{"content": "1", "type": "module"}])
     assert 'type="module"' in module
+
+
+@pytest.mark.parametrize("policy", ["default-src 'none'", "require-trusted-types-for 'script'; trusted-types nobody"])
+async def test_a_policy_against_scripts_is_not_against_the_callers(stand, web, policy):
+    url = web.page(
+        "/strict", f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>Strict</title><p>x'
+    )
+    script, style = {"content": "document.body.append('put in')"}, {"content": "p { color: red }"}
+    content = await stand.content(url=url, addScriptTag=[script, {"url": web.url("/script.js")}], addStyleTag=[style])
+    assert "put in" in content
+    assert "<title>scripted</title>" in content
 
 
 async def test_add_style_tag(stand, web):

@@ -48,6 +48,7 @@ class Milestones:
             "Page.loadEventFired": lambda _: self._reach("load"),
             "Page.lifecycleEvent": self._lifecycle,
             "Page.frameAttached": lambda params: self._frame_came(params["frameId"]),
+            "Page.frameStoppedLoading": lambda params: self._stopped(params["frameId"]),
             "Page.frameDetached": lambda params: self._frame_left(params["frameId"]),
         }
         offs: list[Callable[[], None]] = [self._session.on(event, handler) for event, handler in handlers.items()]
@@ -109,6 +110,12 @@ class Milestones:
     def _frame_left(self, frame_id: str) -> None:
         if frame_id != self._main:
             self._frames.pop(frame_id, None)
+            self._changed.set()
+
+    def _stopped(self, frame_id: str) -> None:
+        """A page that stops its own loading (``window.stop()``) gets no further; whatever comes of it is there."""
+        if frame_id == self._main and self.committed:
+            self._reached |= {"domcontentloaded", "load"}
             self._changed.set()
 
     def _closed(self, _: object) -> None:

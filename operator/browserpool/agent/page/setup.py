@@ -107,6 +107,9 @@ def _emulation(action: shared.QuickAction) -> Iterator[Call]:
         yield Call(method="Emulation.setUserAgentOverride", params={"userAgent": action.user_agent})
     if action.emulate_media_type is not None:
         yield Call(method="Emulation.setEmulatedMedia", params={"media": action.emulate_media_type})
+    if action.add_script_tag or action.add_style_tag:
+        # A page's policy is against what strangers put in, not against who asks for the page.
+        yield Call(method="Page.setBypassCSP", params={"enabled": True})
     if not action.set_java_script_enabled:
         yield Call(method="Emulation.setScriptExecutionDisabled", params={"value": True})
 
