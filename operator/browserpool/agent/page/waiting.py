@@ -7,7 +7,7 @@ navigates meanwhile.
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
