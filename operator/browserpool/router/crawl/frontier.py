@@ -25,7 +25,7 @@ def normalised(text: str) -> str | None:
         url = yarl.URL(text.strip())
         if url.scheme not in ("http", "https") or not url.raw_host:
             return None
-        made = str(url.with_fragment(None).with_user(None))
+        made = str(url.with_path(url.raw_path or "/", encoded=True, keep_query=True).with_user(None))
     except (ValueError, TypeError):  # what yarl says of what is no address
         return None
     return made if len(made) <= wire.MAX_URL else None
