@@ -47,6 +47,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``intake``     what agents say
 ``status``     probes, metrics, the picture for people
 ``browserless`` browserless' addresses, for who comes from there
+``mcpserver``  the same as tools of the Model Context Protocol
 ``sidecar``    the same door beside the client, without a store
 ``crawl``      jobs that fetch whole sites, and the worker for them
 ``answers``    errors on their way out

@@ -32,6 +32,7 @@ from browserpool.router import (
 from browserpool.router.ai import client as models
 from browserpool.router.cache import keeping
 from browserpool.router.crawl import worker
+from browserpool.router.mcpserver import hosting
 from browserpool.store import browsers, connect, heartbeats, leases, usage
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
             )
         main = application(parts, routes.ROUTES)
         address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
+        parts.mcp.at(address)
         log.info("router serves", extra={"address": str(address), "holder": parts.holder})
         crawler.start()
         try:
@@ -108,6 +110,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         catalog=book,
         quotas=used,
         cache=_cache(config, db=db, background=background),
+        mcp=await stack.enter_async_context(hosting.running(wanted=config.mcp, max_body=config.max_body)),
         models=await stack.enter_async_context(models.Models(config.providers, timeout=config.ai_timeout)),
         agents=client,
         claiming=claiming.Claiming(

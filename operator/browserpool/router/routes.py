@@ -23,6 +23,7 @@ from browserpool.router.crawl import doors
 from browserpool.router.browserless import actions as browserless
 from browserpool.router.browserless import connecting, picture
 from browserpool.router.liveview import making, opening
+from browserpool.router.mcpserver import doors as mcp
 
 
 class Door(enum.StrEnum):
@@ -117,6 +118,7 @@ ROUTES: Final = (
     _browserless("GET", "/sessions", picture.listing),
     Route(method="GET", path="", handler=connecting.connect, prefixes=("/", "/chromium", "/chrome"), websocket=True),
     Route(method="POST", path=agentapi.RENEW, handler=direct.renew),
+    Route(method="POST", path="/mcp", handler=mcp.serve),
     Route(method="GET", path="/limits", handler=limits.report, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="GET", path="/v1/status", handler=status.status),
     Route(method="GET", path="/live/{link}", handler=opening.page, door=Door.LINK),

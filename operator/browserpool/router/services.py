@@ -14,6 +14,7 @@ from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import addresses, agents, catalog, claiming, dbclock, place, quotas, settings, target
 from browserpool.router.ai import client
 from browserpool.router.cache import keeping
+from browserpool.router.mcpserver import hosting
 from browserpool.store import connect, heartbeats
 
 
@@ -29,6 +30,7 @@ class Services:
     catalog: catalog.Catalog
     quotas: quotas.Quotas
     cache: keeping.Cache
+    mcp: hosting.Host
     models: client.Models
     agents: agents.Agents
     claiming: claiming.Claiming

@@ -64,6 +64,9 @@ class RouterSettings(pydantic.BaseModel):
     db_connections: int = Field(default=8, ge=1, le=100)
     catalog_reload: float = Field(default=1.0, gt=0, description="how old pools and tokens may be")
     status_reload: float = Field(default=2.0, gt=0, description="how old the gauges of browsers may be")
+    mcp: bool = Field(
+        default=True, description="whether /mcp serves the Model Context Protocol; its SDK takes 27 MB of memory"
+    )
     usage_interval: float = Field(
         default=2.0, gt=0, description="how old the count of tokens' browser time may be; one router counts for all"
     )
