@@ -52,13 +52,13 @@ async def pages():
         await runner.cleanup()
 
 
-def manifest(*, replicas):
+def manifest(*, replicas, **spec):
     """A pool whose pages may reach loopback, where the benchmarks' pages are."""
     return {
         "apiVersion": "browserpool.dev/v1alpha1",
         "kind": "BrowserPool",
         "metadata": {"name": "bench"},
-        "spec": {"replicas": replicas, "egress": {"allow": ["127.0.0.0/8"]}},
+        "spec": {"replicas": replicas, "egress": {"allow": ["127.0.0.0/8"]}, **spec},
     }
 
 
@@ -74,12 +74,12 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def up(*, replicas=1):
-    """``browserpool up`` with one pool of ``replicas`` browsers; stopped, and waited for, at the end."""
+async def up(*, replicas=1, **spec):
+    """``browserpool up`` with one pool of ``replicas`` browsers and this ``spec``; stopped, and waited for, at the end."""
     with tempfile.TemporaryDirectory(prefix="browserpool-bench-") as directory:
         home = pathlib.Path(directory)
         home.chmod(0o755)  # as root, Postgres runs as a user of its own, which must get in
-        (home / "pool.yaml").write_text(yaml.safe_dump(manifest(replicas=replicas)))
+        (home / "pool.yaml").write_text(yaml.safe_dump(manifest(replicas=replicas, **spec)))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "browserpool", "up", "-f", str(home / "pool.yaml"), "--port", "0", "--data", str(home / "data"),
             stdout=asyncio.subprocess.PIPE,
