@@ -147,6 +147,8 @@ REFUSED = [
     ({**EXISTING, "router": {"kind": "StatefulSet"}}, "kind"),
     ({**EXISTING, "router": {"service": {"port": 0}}}, "port"),
     ({**EXISTING, "networkPolicy": {"browsers": {"allowCIDRs": ["10.0.0.1"]}}}, "allowCIDRs"),
+    ({**EXISTING, "router": {"cache": {"where": "redis"}}}, "where"),
+    ({**EXISTING, "router": {"ai": {"url": "http://models/v1"}}}, "router.ai.model"),
     ({**EXISTING, "sidecar": {"namespaces": ["Apps"]}}, "namespaces"),
     ({**EXISTING, "webhooks": {"timeoutSeconds": 4}}, "timeoutSeconds"),
     ({**OWN_TOKEN, "sidecar": {"namespaces": ["apps"]}}, "token.existingSecret"),

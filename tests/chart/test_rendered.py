@@ -34,6 +34,13 @@ EVERYTHING = {
         "replicas": 3,
         "region": "eu",
         "publicUrl": "https://browsers.example",
+        "cache": {"where": "postgres", "bytes": 1048576},
+        "ai": {
+            "url": "http://models.ai.svc:11434/v1",
+            "model": "house/1",
+            "existingSecret": "model-key",
+            "providers": {"workers-ai": "https://example.com/ai/v1", "house": "http://10.2.0.1/v1"},
+        },
         "extraEnv": [{"name": "BROWSERPOOL_MAX_BODY", "value": "1048576"}],
         "nodeSelector": {"disk": "fast"},
         "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}},
@@ -46,6 +53,7 @@ EVERYTHING = {
     "networkPolicy": {
         "clients": [{"namespaceSelector": {"matchLabels": {"team": "web"}}}],
         "apiServer": {"cidrs": ["10.0.0.1/32"]},
+        "models": {"cidrs": ["10.2.0.0/16"], "ports": [443, 11434]},
         "browsers": {
             "clients": [{"namespaceSelector": {"matchLabels": {"team": "robots"}}}],
             "allowCIDRs": ["10.1.0.0/16", "fd00::/64"],
@@ -439,6 +447,41 @@ def test_named_clients_shut_the_router_to_others_but_not_to_browsers(full):
     rule = charts.one(full, "NetworkPolicy", "browserpool-router")["spec"]["ingress"][0]
     assert {"namespaceSelector": {"matchLabels": {"team": "web"}}} in rule["from"]
     assert peers(full, "browserpool-router", 8080) >= {"browser", "router", "test"}
+
+
+def to_models(documents):
+    """Where a router may go besides DNS, database, browsers and routers: (CIDRs, ports)."""
+    rules = charts.one(documents, "NetworkPolicy", "browserpool-router")["spec"]["egress"]
+    usual = {53, 5432, 8080, 8082}
+    return [
+        ([peer["ipBlock"]["cidr"] for peer in rule.get("to", [])], [entry["port"] for entry in rule["ports"]])
+        for rule in rules
+        if not usual & {entry["port"] for entry in rule["ports"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "ways"),
+    [
+        ({}, []),
+        ({"router": {"ai": {"wellKnown": True}}}, [([], [443])]),
+        ({"router": {"ai": {"providers": {"a": "https://a/v1"}}}}, [([], [443])]),
+        (EVERYTHING, [(["10.2.0.0/16"], [443, 11434])]),
+    ],
+    ids=["none", "well known", "named", "all set"],
+)
+def test_routers_reach_models_only_where_there_are_some(values, ways):
+    assert to_models(charts.rendered(values if "database" in values else {**EXISTING, **values})) == ways
+
+
+def test_the_models_key_comes_from_its_secret_and_its_addresses_as_the_router_reads_them(full):
+    container = charts.one(full, "Deployment", "browserpool-router")["spec"]["template"]["spec"]["containers"][0]
+    (key,) = [one for one in container["env"] if one["name"] == "BROWSERPOOL_AI_KEY"]
+    assert key["valueFrom"] == {"secretKeyRef": {"name": "model-key", "key": "key"}}
+    said = environment(full, "Deployment", "browserpool-router")
+    config = settings.from_environment(router_settings.RouterSettings, said)
+    assert (config.cache, config.cache_bytes, config.ai_model) == ("postgres", 1048576, "house/1")
+    assert config.providers.bases == {"workers-ai": "https://example.com/ai/v1", "house": "http://10.2.0.1/v1"}
 
 
 # ---------------------------------------------------------------- webhooks
