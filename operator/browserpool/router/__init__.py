@@ -46,6 +46,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``addresses``  the addresses that are given out, Chrome's rewritten (pure)
 ``intake``     what agents say
 ``status``     probes, metrics, the picture for people
+``openapi``    the API in its own words: a document, and a page
 ``browserless`` browserless' addresses, for who comes from there
 ``mcpserver``  the same as tools of the Model Context Protocol
 ``sidecar``    the same door beside the client, without a store

@@ -32,6 +32,7 @@ from browserpool.router import (
 from browserpool.router.ai import client as models
 from browserpool.router.cache import keeping
 from browserpool.router.crawl import worker
+from browserpool.router.openapi import documentation, said
 from browserpool.router.mcpserver import hosting
 from browserpool.store import browsers, connect, heartbeats, leases, usage
 
@@ -130,6 +131,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         ),
         heartbeats=writer,
         background=background,
+        documentation=documentation.Documentation(routes.ROUTES, said=said.SAID),
     )
 
 

@@ -23,6 +23,7 @@ from browserpool.router.crawl import doors
 from browserpool.router.browserless import actions as browserless
 from browserpool.router.browserless import connecting, picture
 from browserpool.router.liveview import making, opening
+from browserpool.router.openapi import serving
 from browserpool.router.mcpserver import doors as mcp
 
 
@@ -121,6 +122,8 @@ ROUTES: Final = (
     Route(method="POST", path="/mcp", handler=mcp.serve),
     Route(method="GET", path="/limits", handler=limits.report, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="GET", path="/v1/status", handler=status.status),
+    Route(method="GET", path="/openapi.json", handler=serving.openapi, door=Door.PUBLIC),
+    Route(method="GET", path="/docs", handler=serving.docs, door=Door.PUBLIC),
     Route(method="GET", path="/live/{link}", handler=opening.page, door=Door.LINK),
     Route(method="GET", path="/live/{link}/browser", handler=opening.connect_whole, door=Door.LINK, websocket=True),
     Route(

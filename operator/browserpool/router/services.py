@@ -14,6 +14,7 @@ from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import addresses, agents, catalog, claiming, dbclock, place, quotas, settings, target
 from browserpool.router.ai import client
 from browserpool.router.cache import keeping
+from browserpool.router.openapi import documentation
 from browserpool.router.mcpserver import hosting
 from browserpool.store import connect, heartbeats
 
@@ -36,6 +37,7 @@ class Services:
     claiming: claiming.Claiming
     heartbeats: heartbeats.BatchWriter
     background: tasks.Background
+    documentation: documentation.Documentation
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     running: int = 0
