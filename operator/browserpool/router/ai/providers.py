@@ -67,6 +67,8 @@ def table(*, url: str, model: str, key: str, more: Iterable[str] = (), well_know
     Raises:
         ValueError: one of them cannot be read.
     """
+    if url and urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"ai_url must be like https://host/v1 (given: {url[:60]!r})")
     own = Model(provider=OWN, name=model, url=_endpoint(url), authorization=_bearer(key)) if url else None
     return Table(own=own, bases={**(WELL_KNOWN if well_known else {}), **dict(map(entry, more))})
 
