@@ -1,6 +1,6 @@
 """``python -m browserpool``: the command line."""
 
-from browserpool import cli
+from browserpool.cli import main
 
 if __name__ == "__main__":
-    cli.main()
+    main.main()

@@ -13,8 +13,9 @@ import tomllib
 import pytest
 import typer.main
 
-from browserpool import cli, metrics
+from browserpool import metrics
 from browserpool.agent import settings as agent_settings
+from browserpool.cli import main as cli
 from browserpool.controller import settings as controller_settings
 from browserpool.lib import settings
 from browserpool.router import routes

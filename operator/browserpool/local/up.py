@@ -7,19 +7,14 @@ stops in the reverse: the router first, which finishes what runs, then agents, r
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import logging
 import os
 import pathlib
-import socket
 import sys
-from collections.abc import AsyncIterator
-
-import aiohttp
 
 from browserpool.agent import launch
-from browserpool.lib import chance, clock, logs, settings, tasks
-from browserpool.local import agents, directory, manifest, postgres, problems, processes, progress, reconcile
+from browserpool.lib import chance, logs, settings, tasks
+from browserpool.local import agents, directory, manifest, postgres, problems, processes, progress, reconcile, routing
 from browserpool.model import credentials, errors
 from browserpool.model.claims import CloseReason
 from browserpool.model.names import HolderId, TokenName
@@ -35,7 +30,6 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the manifest's file."""
 _EXPLAIN_EVERY = 0.5
-_ROUTER_DEADLINE = 60.0
 _HANDED_ON = (
     "cache",
     "cache_bytes",
@@ -48,13 +42,14 @@ _HANDED_ON = (
     "ai_well_known",
     "ai_timeout",
     "ai_page_chars",
+    "recordings",
+    "recording_days",
+    "recording_bytes",
     "crawl_pages",
     "crawl_lease",
     "crawl_user_agent",
 )
 """Settings of the router that `up` has no word in: they are taken from its own environment."""
-_ROUTER_GRACE = 45.0
-"""Longer than the router gives its running actions."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +79,9 @@ async def run(options: Options) -> None:
     pools = manifest.read(options.file)
     options = dataclasses.replace(options, chromium=_chromium(options.chromium))
     with directory.held(options.data) as home, contextlib.ExitStack() as stack:
-        options = dataclasses.replace(options, port=_free_port(options.host, options.port))
+        options = dataclasses.replace(options, port=routing.free_port(options.host, options.port))
         if options.chrome_port is not None:
-            options = dataclasses.replace(options, chrome_port=_free_port(loopback.HOST, options.chrome_port))
+            options = dataclasses.replace(options, chrome_port=routing.free_port(loopback.HOST, options.chrome_port))
         _log_to(home, level=options.log_level, stack=stack)
         stack.callback(processes.kill_orphans)
         stack.callback(screen.finish)
@@ -131,7 +126,7 @@ async def _serve(
         await reconciler.publish()
         screen.step("starting the router")
         command = _router_command(options, home, pools, dsn=dsn, signing_key=signing_key, token=token)
-        await stack.enter_async_context(_router(command, url=url, background=background, stop=stop))
+        await stack.enter_async_context(routing.running(command, url=url, background=background, stop=stop))
         directory.publish(home.url, url)
         async with asyncio.TaskGroup() as group:
             group.create_task(reconciler.run(until=stop))
@@ -153,20 +148,6 @@ def _chromium(wanted: str) -> str:
         return launch.find(wanted or os.environ.get("BROWSERPOOL_CHROMIUM", ""))
     except launch.NotFound as error:
         raise problems.Problem(str(error)) from None
-
-
-def _free_port(host: str, port: int) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                why = f"Port {port} is in use by another program. Stop it, or choose another with --port."
-            else:
-                why = f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port."
-            raise problems.Problem(why) from None
-        return int(probe.getsockname()[1])
 
 
 def _reachable(host: str) -> str:
@@ -217,33 +198,6 @@ def _router_command(
         },
         log=home.log("router"),
     )
-
-
-@contextlib.asynccontextmanager
-async def _router(
-    command: processes.Command, *, url: str, background: tasks.Background, stop: asyncio.Event
-) -> AsyncIterator[None]:
-    service = processes.Service(command, grace=_ROUTER_GRACE, background=background)
-    service.start()
-    try:
-        await _answering(service, url, log_file=command.log, stop=stop)
-        yield
-    finally:
-        await tasks.finish(service.stop(), deadline=_ROUTER_GRACE * 2)
-
-
-async def _answering(service: processes.Service, url: str, *, log_file: pathlib.Path, stop: asyncio.Event) -> None:
-    end = clock.monotonic() + _ROUTER_DEADLINE
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
-        while not stop.is_set():
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with http.get(f"{url}/healthz") as answer:
-                    if answer.status == 200:
-                        return
-            if service.starts > 3 or clock.monotonic() > end:
-                words = processes.last_words(log_file)
-                raise problems.Problem(f"The router does not start. Its last words, from {log_file}:\n{words}")
-            await asyncio.sleep(0.03)
 
 
 # ---------------------------------------------------------------- while it runs

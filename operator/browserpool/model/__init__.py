@@ -10,8 +10,10 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``session_object`` the ``BrowserSession`` manifest
 ``quantities``     durations and shares as manifests write them
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons
+``capacity``       what so many browsers take, reckoned from measured costs
 ``browsers``       a browser as the store has it, its registration, where it stands
 ``sessions``       live and past sessions
+``recordings``     recordings of sessions, and their parts on the way
 ``live_view``      links to look at a running session
 ``terms``          what a session is bound to: hosts, recording
 ``regions``        how far behind a region's heartbeats are

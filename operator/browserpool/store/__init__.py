@@ -9,10 +9,12 @@ Time is the database's: no function here compares a process's clock with a row.
 ================ ========================================================================================
 ``connect``      the pool of connections; deadlines, one retry on a broken connection, errors mapped
 ``queries``      loads ``sql/*.sql``
+``measures``     how large the database is, for `browserpool bench`
 ``migrate``      brings a database to the schema that this code needs
 ``browsers``     register, locate, hello, drain, withdraw, forget, sweep, claimable, listing
 ``leases``       claim, renew, release, expire
 ``sessions``     live and past sessions, and who is connected to them
+``recordings``   what sessions have been recorded as
 ``heartbeats``   the batch writer
 ``regions``      regions, and how far behind their heartbeats are
 ``cache``        answers of quick actions that routers share for a while
