@@ -31,6 +31,7 @@ aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is 
 ``commands``   what a CDP client may ask that Chromium does not know: ``Cloudflare.*``
 ``handoff``    pages in human hands
 ``links``      live view links, which a router makes
+``recording``  what happens on a session's pages, if it asked for that to be kept
 ``screening``  CDP messages that a client may not send (pure)
 ``heartbeats`` the router's client: Hello, Heartbeat
 ``meters``     counts, also before there are metrics

@@ -12,7 +12,8 @@ import yarl
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.agent import actions, bridge, chromium, commands, custody, fetch, links, screening, tokens
+from browserpool.agent import actions, bridge, chromium, commands, custody, downloads, fetch, links, screening, tokens
+from browserpool.agent.recording import records
 from browserpool.lib import clock, tasks
 from browserpool.lib import web as server
 from browserpool.model import agentapi, errors
@@ -35,10 +36,17 @@ class Routes:
     """The handlers, and what they need."""
 
     def __init__(
-        self, *, checker: tokens.Checker, keeper: custody.Custody, http: aiohttp.ClientSession, links_: links.Links
+        self,
+        *,
+        checker: tokens.Checker,
+        keeper: custody.Custody,
+        http: aiohttp.ClientSession,
+        links_: links.Links,
+        records_: records.Records,
     ) -> None:
         self._checker = checker
         self._links = links_
+        self._records = records_
         self._custody = keeper
         self._http = http
 
@@ -101,6 +109,7 @@ class Routes:
                 dropped = background.spawn(child.browser.drop_spare(), name="drop the spare")
                 upstream = await bridge.connect(self._http, url(child))
                 # The client opens its side meanwhile, but is not read before the spare is gone, and so cannot see it go.
+                await self._records.ensure(token, child)
                 await downstream.prepare(request)
                 desk = self._desk(request, token, child, target_id)
                 await bridge.run(upstream, downstream, desk=desk, after=dropped)
@@ -144,6 +153,7 @@ class Routes:
             await child.browser.drop_spare()
             # Handed on as it was written: what is decoded here could not be told from what the client encoded.
             asked = request.rel_url.raw_path_qs.removeprefix(_JSON_PREFIX)
+            await self._records.ensure(token, child)
             return await self._fetched(request.method, f"http://{child.endpoint}/json/{asked}")
 
     async def _fetched(self, method: str, url: str) -> web.Response:

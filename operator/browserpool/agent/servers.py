@@ -7,6 +7,7 @@ import aiohttp
 from aiohttp import web
 
 from browserpool.agent import front, links, ops, routes
+from browserpool.agent.recording import records
 from browserpool.lib import web as server
 
 _OPS_GRACE = 1.0
@@ -18,8 +19,9 @@ async def running(parts: front.Parts, *, sockets: front.Sockets, grace: float) -
     app = web.Application(middlewares=[routes.errors_as_envelopes], client_max_size=routes.BODY_LIMIT)
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
+        kept = await stack.enter_async_context(records.Records(http=http, wanted=parts.settings))
         asking = links.Links(http=http, wanted=parts.settings)
-        routes.Routes(checker=parts.checker, keeper=parts.keeper, http=http, links_=asking).add_to(app)
+        routes.Routes(checker=parts.checker, keeper=parts.keeper, http=http, links_=asking, records_=kept).add_to(app)
         ops_app = app if sockets.ops is None else web.Application()
         ops.add(ops_app, alive=parts.alive, ready=parts.missing)
         if sockets.ops is not None:

@@ -38,6 +38,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``worker_binding`` what a Worker's browser binding is asked
 ``worker_frames`` the chunked frames of older ones (pure core)
 ``binding``    what a request asks its session to be bound to (pure)
+``recording``  what sessions have been recorded as
 ``liveview``   a running session in the viewer's own browser
 ``chromejson`` Chrome's own /json at the root
 ``lookup``     a session by its id, for its owner

@@ -24,6 +24,7 @@ from browserpool.router import (
     loopback,
     place,
     quotas,
+    recording,
     routes,
     services,
     settings,
@@ -232,6 +233,7 @@ def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asy
         (crawler.tidy, worker.TIDY_EVERY, "end and forget crawls"),
         (parts.cache.sweep, keeping.SWEEP_EVERY, "sweep the cache"),
         (count_usage, config.usage_interval, "count tokens' browser time"),
+        (functools.partial(recording.prune, parts), recording.PRUNE_EVERY, "forget recordings"),
     )
     return [
         parts.background.spawn(tasks.periodically(quietly(action), every=every, name=name), name=name)

@@ -16,6 +16,7 @@ from browserpool.router import (
     intake,
     limits,
     services,
+    recording,
     status,
     worker_binding,
 )
@@ -95,6 +96,10 @@ ROUTES: Final = (
     _devtools("GET", "/browser/{session}/json/close/{target}", devtools.json_close),
     _devtools("DELETE", "/browser/{session}/json/close/{target}", devtools.json_close),
     _devtools("GET", "/session", devtools.listing),
+    _devtools("GET", "/browser/{session}/downloads", downloads.listing),
+    _devtools("GET", "/browser/{session}/downloads/{file}", downloads.fetch),
+    _devtools("POST", "/browser/{session}/live_view", making.create),
+    Route(method="GET", path="/recording/{session}", handler=recording.get, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     _devtools("GET", "/session/{session}", devtools.one),
     Route(method="GET", path="/v1/acquire", handler=worker_binding.acquire),
     _devtools("POST", "/browser/{session}/live_view", making.create),
@@ -133,6 +138,8 @@ ROUTES: Final = (
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
     Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
     Route(method="GET", path="/metrics", handler=status.exposition),
+    Route(method="POST", path=agentapi.ROUTER_LIVE_VIEW, handler=making.ask, door=Door.AGENT),
+    Route(method="POST", path=agentapi.ROUTER_RECORDING, handler=recording.part, door=Door.AGENT),
     Route(method="POST", path=agentapi.ROUTER_HELLO, handler=intake.hello, door=Door.AGENT),
     Route(method="POST", path=agentapi.ROUTER_HEARTBEAT, handler=intake.heartbeat, door=Door.AGENT),
 )

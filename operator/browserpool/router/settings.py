@@ -101,6 +101,10 @@ class RouterSettings(pydantic.BaseModel):
     )
     renew_interval: float = Field(default=3.0, gt=0)
     recordings: bool = Field(default=False, description="whether sessions may ask to be recorded (recording=true)")
+    recording_days: float = Field(default=30.0, gt=0, description="how long a recording is kept")
+    recording_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024, description="of one recording, before it is deflated; beyond, it ends"
+    )
     expire_interval: float = Field(default=1.0, gt=0)
     connect_timeout: float = Field(default=2.0, gt=0, description="until an agent takes a connection")
     action_timeout: float = Field(default=330.0, gt=0, description="for an action whose body sets no shorter bound")
