@@ -78,11 +78,11 @@ def _browserless(method: str, path: str, handler: services.Handler, *, prefixes:
 
 
 ROUTES: Final = (
-    Route(method="POST", path="/{action}", handler=actions.act, prefixes=(*addresses.CLOUDFLARE, "/v1")),
-    # An address without a parameter goes before one with one.
+    # Before the quick actions: of two addresses with a parameter the first one that fits is taken.
     Route(method="POST", path="/crawl", handler=doors.create, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="GET", path="/crawl/{job}", handler=doors.read, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="DELETE", path="/crawl/{job}", handler=doors.cancel, prefixes=(*addresses.CLOUDFLARE, "/v1")),
+    Route(method="POST", path="/{action}", handler=actions.act, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     _devtools("POST", "/browser", devtools.create),
     _devtools("GET", "/browser", cdp.launch, websocket=True),
     _devtools("GET", "/browser/{session}", cdp.reconnect, websocket=True),
