@@ -32,7 +32,8 @@ aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is 
 ``handoff``    pages in human hands
 ``links``      live view links, which a router makes
 ``recording``  what happens on a session's pages, if it asked for that to be kept
-``screening``  CDP messages that a client may not send (pure)
+``screening``  CDP messages that a client may not send, or not as they are (pure)
+``downloads``  what a session has downloaded
 ``heartbeats`` the router's client: Hello, Heartbeat
 ``meters``     counts, also before there are metrics
 ``actions``    the quick actions

@@ -7,6 +7,7 @@ no limit to a message: a picture of a long page is tens of MB. When either side 
 
 import asyncio
 import contextlib
+import pathlib
 
 import aiohttp
 from aiohttp import web
@@ -55,11 +56,16 @@ async def connect(http: aiohttp.ClientSession, url: str) -> Upstream:
 
 
 async def run(
-    upstream: Upstream, downstream: Downstream, *, desk: commands.Desk, after: "asyncio.Future[None]"
+    upstream: Upstream,
+    downstream: Downstream,
+    *,
+    desk: commands.Desk,
+    downloads: pathlib.Path,
+    after: "asyncio.Future[None]",
 ) -> None:
     """Carry frames both ways until one side closes; both are closed then, also when cancelled. The client is read ``after`` that.
 
-    What is for ``desk`` is answered there.
+    What is for ``desk`` is answered there; files go to ``downloads``, and come from there.
     """
 
     async def say(frame: bytes) -> None:
@@ -68,7 +74,7 @@ async def run(
     async with contextlib.aclosing(desk), tasks.Background(grace=0) as background:
         pumps = {
             background.spawn(_pump(upstream, downstream, desk), name="cdp to the client"),
-            background.spawn(_screened_pump(downstream, upstream, desk, after), name="cdp to chromium"),
+            background.spawn(_screened_pump(downstream, upstream, desk, downloads, after), name="cdp to chromium"),
         }
         try:
             with desk.listening(say):
@@ -100,9 +106,13 @@ async def _pump(source: Upstream, sink: Downstream, desk: commands.Desk) -> None
 
 
 async def _screened_pump(
-    client: Downstream, chromium: Upstream, desk: commands.Desk, after: "asyncio.Future[None]"
+    client: Downstream,
+    chromium: Upstream,
+    desk: commands.Desk,
+    downloads: pathlib.Path,
+    after: "asyncio.Future[None]",
 ) -> None:
-    """As ``_pump``, but what must not reach Chromium is answered here."""
+    """As ``_pump``, but what must not reach Chromium is answered here, and what may reach only a part of it is changed."""
     await asyncio.wait({after})
     while True:
         message = await client.receive()
@@ -110,11 +120,11 @@ async def _screened_pump(
             return
         if desk.takes(message.data):
             continue
-        refused = screening.answer(message.data)
+        judged = screening.judge(message.data, downloads=str(downloads))
         try:
-            if refused is None:
-                await chromium.send_frame(message.data, message.type)
+            if judged.refusal is None:
+                await chromium.send_frame(judged.frame, message.type)
             else:
-                await client.send_frame(refused, aiohttp.WSMsgType.TEXT)
+                await client.send_frame(judged.refusal, aiohttp.WSMsgType.TEXT)
         except (OSError, aiohttp.ClientError):
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import pathlib
 import re
 
 from browserpool.agent import browser, driver, handoff, launch, meters, processes, session
@@ -84,6 +85,11 @@ class Chromium:
     def port(self) -> int:
         """The port of its CDP server."""
         return int(self.endpoint.rpartition(":")[2])
+
+    @property
+    def downloads(self) -> pathlib.Path:
+        """Where all that is downloaded over CDP goes."""
+        return self._launched.home.downloads
 
     @property
     def group(self) -> int:

@@ -1,4 +1,4 @@
-"""A directory for each start of Chromium: its profile, its TMPDIR and its HOME, removed with it.
+"""A directory for each start of Chromium: its profile, its downloads, its TMPDIR and its HOME, removed with it.
 
 Chromium leaves directories behind when it is killed, and so would an agent that is killed. A home is therefore locked (``flock``) by
 the agent that made it: the lock goes when its process does, however that ends, and a home that nobody locks is swept by the
@@ -32,6 +32,10 @@ class Home:
     def temporary(self) -> pathlib.Path:
         return self.path / "tmp"
 
+    @property
+    def downloads(self) -> pathlib.Path:
+        return self.path / "downloads"
+
     def remove(self) -> None:
         """Delete everything and let go of the lock; whatever will not go is swept later. Idempotent."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -62,6 +66,7 @@ def make(base: str) -> Home:
             continue
         home = Home(path=path, lock=lock)
         home.temporary.mkdir()
+        home.downloads.mkdir()
         return home
 
 

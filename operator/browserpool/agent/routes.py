@@ -58,6 +58,8 @@ class Routes:
         app.router.add_get(agentapi.CHROME_JSON, self.chrome_json)
         app.router.add_put(agentapi.CHROME_JSON, self.chrome_json)
         app.router.add_get(agentapi.CHROME_DEVTOOLS, self.devtools)
+        app.router.add_get(agentapi.DOWNLOADS, self.downloads)
+        app.router.add_get(agentapi.DOWNLOAD, self.download)
         app.router.add_post(agentapi.END, self.end)
 
     async def action(self, request: web.Request) -> web.StreamResponse:
@@ -107,21 +109,18 @@ class Routes:
         try:
             async with self._custody.use(token, profile=True) as child, tasks.Background(grace=0) as background:
                 dropped = background.spawn(child.browser.drop_spare(), name="drop the spare")
+                await self._records.ensure(token, child)
                 upstream = await bridge.connect(self._http, url(child))
                 # The client opens its side meanwhile, but is not read before the spare is gone, and so cannot see it go.
-                await self._records.ensure(token, child)
                 await downstream.prepare(request)
                 desk = self._desk(request, token, child, target_id)
-                await bridge.run(upstream, downstream, desk=desk, after=dropped)
+                await bridge.run(upstream, downstream, desk=desk, downloads=child.downloads, after=dropped)
         except errors.BrowserpoolError as error:
             if not downstream.prepared:
                 raise
             log.info("a CDP connection ended: %s", error.message, extra={"session": token.session_id})
         return downstream
 
-    async def chrome_json(self, request: web.Request) -> web.StreamResponse:
-        """Chrome's own ``/json/…``."""
-        token = self._token(request, SessionKind.CDP)
     def _desk(
         self, request: web.Request, token: ClaimToken, child: chromium.Chromium, target_id: str | None
     ) -> commands.Desk:
@@ -147,14 +146,31 @@ class Routes:
         async with self._custody.use(token, profile=False) as child:
             return await self._fetched(request.method, f"http://{child.endpoint}/devtools/{file}")
 
+    async def chrome_json(self, request: web.Request) -> web.StreamResponse:
+        """Chrome's own ``/json/…``."""
+        token = self._token(request, SessionKind.CDP)
         if screening.is_local_file(urllib.parse.unquote(request.rel_url.raw_query_string)):
             raise errors.InvalidRequest("file: addresses are not opened; serve the file over HTTP.")
         async with self._custody.use(token, profile=True) as child:
             await child.browser.drop_spare()
+            await self._records.ensure(token, child)
             # Handed on as it was written: what is decoded here could not be told from what the client encoded.
             asked = request.rel_url.raw_path_qs.removeprefix(_JSON_PREFIX)
-            await self._records.ensure(token, child)
             return await self._fetched(request.method, f"http://{child.endpoint}/json/{asked}")
+
+    async def downloads(self, request: web.Request) -> web.StreamResponse:
+        """What the session has downloaded."""
+        async with self._custody.use(self._token(request, SessionKind.CDP), profile=True) as child:
+            return server.json_response(await asyncio.to_thread(downloads.listing, child.downloads))
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """The bytes of one of them."""
+        async with self._custody.use(self._token(request, SessionKind.CDP), profile=True) as child:
+            file = await asyncio.to_thread(downloads.find, child.downloads, request.match_info["file"])
+            response = web.FileResponse(file, headers={"Content-Disposition": "attachment"})
+            # Sent here, and not after this handler: the file goes with the session.
+            await response.prepare(request)
+            return response
 
     async def _fetched(self, method: str, url: str) -> web.Response:
         """What Chromium's own server answers."""

@@ -33,6 +33,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``cdp``        CDP over WebSocket
 ``relay``      an answer passed on as it comes
 ``bridge``     two WebSockets joined
+``downloads``  what a session has downloaded
 ``direct``     sessions whose client speaks to the browser itself
 ``devtools``   sessions over HTTP
 ``worker_binding`` what a Worker's browser binding is asked

@@ -182,6 +182,24 @@ class Agents:
             ) as answer:
                 return answer.status, answer.content_type, await answer.read()
 
+    @contextlib.asynccontextmanager
+    async def download(self, party: Party, file: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The agent's answer with a download of the session, its body not read yet; ``file`` as in a path, empty for the list of all.
+
+        Raises:
+            errors.NotFound: there is no such file.
+            errors.BrowserLost: the agent cannot be asked.
+        """
+        path = agentapi.DOWNLOAD.format(file=file) if file else agentapi.DOWNLOADS
+        url = yarl.URL(f"http://{party.address}{path}", encoded=True)
+        with _named(party):
+            async with self._client().get(url, headers=self._headers(party), timeout=self._timeout(None)) as answer:
+                if answer.status == 404:
+                    raise errors.NotFound(await _complaint(answer))
+                if answer.status != 200:
+                    raise errors.BrowserLost(await _complaint(answer), retry_after=1)
+                yield answer
+
     async def cdp(
         self, party: Party, target: str | None = None, *, base: str = ""
     ) -> aiohttp.ClientWebSocketResponse[Any]:

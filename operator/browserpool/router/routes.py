@@ -13,19 +13,20 @@ from browserpool.router import (
     chromejson,
     devtools,
     direct,
+    downloads,
     intake,
     limits,
-    services,
     recording,
+    services,
     status,
     worker_binding,
 )
-from browserpool.router.crawl import doors
 from browserpool.router.browserless import actions as browserless
 from browserpool.router.browserless import connecting, picture
+from browserpool.router.crawl import doors
 from browserpool.router.liveview import making, opening
-from browserpool.router.openapi import serving
 from browserpool.router.mcpserver import doors as mcp
+from browserpool.router.openapi import serving
 
 
 class Door(enum.StrEnum):
@@ -95,14 +96,13 @@ ROUTES: Final = (
     _devtools("GET", "/browser/{session}/json/activate/{target}", devtools.json_activate),
     _devtools("GET", "/browser/{session}/json/close/{target}", devtools.json_close),
     _devtools("DELETE", "/browser/{session}/json/close/{target}", devtools.json_close),
-    _devtools("GET", "/session", devtools.listing),
     _devtools("GET", "/browser/{session}/downloads", downloads.listing),
     _devtools("GET", "/browser/{session}/downloads/{file}", downloads.fetch),
     _devtools("POST", "/browser/{session}/live_view", making.create),
     Route(method="GET", path="/recording/{session}", handler=recording.get, prefixes=(*addresses.CLOUDFLARE, "/v1")),
+    _devtools("GET", "/session", devtools.listing),
     _devtools("GET", "/session/{session}", devtools.one),
     Route(method="GET", path="/v1/acquire", handler=worker_binding.acquire),
-    _devtools("POST", "/browser/{session}/live_view", making.create),
     Route(method="GET", path="/v1/connectDevtools", handler=worker_binding.connect, websocket=True),
     Route(method="GET", path="/v1/sessions", handler=worker_binding.listing),
     Route(method="GET", path="/v1/history", handler=worker_binding.history),
@@ -115,6 +115,10 @@ ROUTES: Final = (
     Route(method="GET", path="/json/activate/{target}", handler=chromejson.activate),
     Route(method="GET", path="/json/close/{target}", handler=chromejson.close),
     Route(method="GET", path="/devtools/page/{target}", handler=cdp.any_page, websocket=True),
+    Route(method="GET", path="/live/{link}", handler=opening.page, door=Door.LINK),
+    Route(method="GET", path="/live/{link}/browser", handler=opening.connect_whole, door=Door.LINK, websocket=True),
+    Route(method="GET", path="/live/{link}/page/{target}", handler=opening.connect, door=Door.LINK, websocket=True),
+    Route(method="GET", path="/live/{link}/devtools/{file:.*}", handler=opening.devtools, door=Door.LINK),
     _browserless("POST", "/screenshot", browserless.screenshot, prefixes=_BROWSERLESS),
     _browserless("POST", "/pdf", browserless.pdf, prefixes=_BROWSERLESS),
     _browserless("POST", "/content", browserless.content, prefixes=_BROWSERLESS),
@@ -129,23 +133,16 @@ ROUTES: Final = (
     Route(method="GET", path="/v1/status", handler=status.status),
     Route(method="GET", path="/openapi.json", handler=serving.openapi, door=Door.PUBLIC),
     Route(method="GET", path="/docs", handler=serving.docs, door=Door.PUBLIC),
-    Route(method="GET", path="/live/{link}", handler=opening.page, door=Door.LINK),
-    Route(method="GET", path="/live/{link}/browser", handler=opening.connect_whole, door=Door.LINK, websocket=True),
-    Route(
-        method="GET", path="/live/{link}/page/{target}", handler=opening.connect, door=Door.LINK, websocket=True
-    ),
-    Route(method="GET", path="/live/{link}/devtools/{file:.*}", handler=opening.devtools, door=Door.LINK),
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
     Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
     Route(method="GET", path="/metrics", handler=status.exposition),
-    Route(method="POST", path=agentapi.ROUTER_LIVE_VIEW, handler=making.ask, door=Door.AGENT),
-    Route(method="POST", path=agentapi.ROUTER_RECORDING, handler=recording.part, door=Door.AGENT),
     Route(method="POST", path=agentapi.ROUTER_HELLO, handler=intake.hello, door=Door.AGENT),
     Route(method="POST", path=agentapi.ROUTER_HEARTBEAT, handler=intake.heartbeat, door=Door.AGENT),
+    Route(method="POST", path=agentapi.ROUTER_LIVE_VIEW, handler=making.ask, door=Door.AGENT),
+    Route(method="POST", path=agentapi.ROUTER_RECORDING, handler=recording.part, door=Door.AGENT),
 )
 
 OPS_ROUTES: Final = (
-    Route(method="POST", path=agentapi.ROUTER_LIVE_VIEW, handler=making.ask, door=Door.AGENT),
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),
     Route(method="GET", path="/readyz", handler=status.readyz, door=Door.PUBLIC),
     Route(method="GET", path="/metrics", handler=status.exposition, door=Door.PUBLIC),

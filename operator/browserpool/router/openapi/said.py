@@ -132,6 +132,10 @@ _SESSIONS: Final = {
     "GET /devtools/browser/{session}/json/activate/{target}": _TOLD,
     "GET /devtools/browser/{session}/json/close/{target}": _TOLD,
     "DELETE /devtools/browser/{session}/json/close/{target}": _TOLD,
+    "GET /devtools/browser/{session}/downloads": _of_session(list[shapes.Download], "Finished downloads."),
+    "GET /devtools/browser/{session}/downloads/{file}": About(
+        answer=Answer(media=("*/*",), text="The file."), fails=_SESSION
+    ),
     "GET /devtools/session": About(
         query=("limit", "offset"),
         answer=Answer(shape=list[shapes.Session], text="Sessions."),

@@ -123,6 +123,14 @@ class Target(Shape):
     web_socket_debugger_url: str | None = None
 
 
+class Download(Shape):
+    """A file that a session has downloaded. ``time``: when it was written, milliseconds since 1970."""
+
+    name: str
+    size: int
+    time: int
+
+
 class Created(Shape):
     """A session to connect to."""
 
