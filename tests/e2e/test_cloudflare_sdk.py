@@ -17,7 +17,7 @@ from browserpool.lib import chance
 from browserpool.model import credentials, tokens
 from browserpool.model.names import PoolName, TokenName
 from browserpool.store import tokens as rows
-from support import javascript, sdks, site, stack
+from support import javascript, sdks, site, stack, waiting
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 MAIN = {"X_Browserpool_Pool": "main"}
@@ -113,6 +113,32 @@ async def test_snapshot(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
     assert Image.open(io.BytesIO(base64.b64decode(shot["screenshot"]))).size == (1920, 1080)
 
 
+async def test_a_crawl(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
+    first = web.page("/first", f'<title>First</title><a href="{web.url("/second")}">next</a>')
+    web.page("/second", "<title>Second</title><p>the end")
+    web.page("/robots.txt", "")
+    job = await given(sdk, f"{RUN}.crawl.create", url=first, limit=2, formats=["markdown"], source="links")
+    found: dict[str, Any] = {}
+
+    async def over() -> bool:
+        found.update(await given(sdk, f"{RUN}.crawl.get", job))
+        return found["status"] != "running"
+
+    await waiting.until(over, deadline=40, every=0.2)
+    assert (found["status"], found["finished"]) == ("completed", 2), found
+    assert sorted(one["metadata"]["title"] for one in found["records"]) == ["First", "Second"]
+    assert "the end" in "".join(one["markdown"] for one in found["records"])
+    assert (await given(sdk, f"{RUN}.crawl.delete", job))["job_id"] == job
+    nobodys = await sdk.call(f"{RUN}.crawl.get", "nobodys", {"account_id": ACCOUNT})
+    assert (nobodys.status, nobodys.attempts) == (404, 1)
+
+
+async def test_json_without_a_language_model(up: stack.Stack, sdk: sdks.Sdk) -> None:
+    """It is said how to give it one, and said once: to ask again would change nothing."""
+    answer = await sdk.call(f"{RUN}.json.create", {"account_id": ACCOUNT, "html": "<p>", "prompt": "what?"}, **MAIN)
+    assert (answer.status, answer.attempts) == (501, 1), answer
+
+
 # ---------------------------------------------------------------- sessions
 
 
@@ -130,6 +156,9 @@ async def test_a_session(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None
     assert page["id"] in [one["id"] for one in await given(sdk, f"{BROWSER}.targets.list", session)]
     assert await given(sdk, f"{BROWSER}.targets.activate", page["id"], **named) == {"message": "Target activated"}
     assert await given(sdk, f"{BROWSER}.targets.close", page["id"], **named) == {"message": "Target is closing"}
+
+    link = await given(sdk, f"{BROWSER}.liveView.create", session, mode="tab", expiresInMs=60_000)
+    assert (link["options"]["mode"], link["devtoolsFrontendUrl"].startswith(up.url)) == ("tab", True)
 
     assert [one["sessionId"] for one in await given(sdk, f"{SESSION}.list", limit=5)] == [session]
     assert (await given(sdk, f"{SESSION}.get", session))["sessionId"] == session
