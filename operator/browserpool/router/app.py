@@ -33,8 +33,8 @@ from browserpool.router import (
 from browserpool.router.ai import client as models
 from browserpool.router.cache import keeping
 from browserpool.router.crawl import worker
-from browserpool.router.openapi import documentation, said
 from browserpool.router.mcpserver import hosting
+from browserpool.router.openapi import documentation, said
 from browserpool.store import browsers, connect, heartbeats, leases, usage
 
 log = logging.getLogger(__name__)
