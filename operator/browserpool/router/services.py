@@ -14,8 +14,8 @@ from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import addresses, agents, catalog, claiming, dbclock, place, quotas, settings, target
 from browserpool.router.ai import client
 from browserpool.router.cache import keeping
-from browserpool.router.openapi import documentation
 from browserpool.router.mcpserver import hosting
+from browserpool.router.openapi import documentation
 from browserpool.store import connect, heartbeats
 
 
