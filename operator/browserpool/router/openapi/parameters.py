@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from browserpool.model import agentapi, live_view
-from browserpool.model.wire import envelope, shared
+from browserpool.model import agentapi, crawls, live_view
+from browserpool.model.wire import crawl, envelope, shared
 from browserpool.router import binding, target
 
 Said = dict[str, Any]
@@ -60,6 +60,18 @@ QUERY: Final = {
     ),
     "url": _parameter("query", "url", "The address that the page opens; `about:blank` without one.", _TEXT),
     "limit": _parameter("query", "limit", "Entries at most.", _whole(1000, 100)),
+    "cursor": _parameter(
+        "query", "cursor", "Where the records begin: an earlier answer's `cursor`.", _whole(2**31 - 1, 0)
+    ),
+    "records": _parameter(
+        "query", "limit", "Records at most.", {"type": "integer", "minimum": 1, "maximum": crawl.MAX_PAGES}
+    ),
+    "status": _parameter(
+        "query",
+        "status",
+        "Only records of this status.",
+        {"type": "string", "enum": [str(one) for one in crawls.PageStatus]},
+    ),
     "offset": _parameter("query", "offset", "Entries to leave out at the beginning.", _whole(10**9, 0)),
     "browser_session": _parameter("query", "browser_session", "The session to connect to.", _TEXT, required=True),
 }

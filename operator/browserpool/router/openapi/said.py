@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from browserpool.model import heartbeats
 from browserpool.model.wire import actions as wire
+from browserpool.model.wire import crawl
 from browserpool.router import binding
 from browserpool.router.openapi import parameters, shapes
 from browserpool.router.openapi.about import About, Answer, Group
@@ -90,6 +91,32 @@ _ACTIONS: Final = {
 
 _ACTION: Final = About(each={name: _ACTIONS.get(name) or _any_action(name) for name in sorted(wire.ACTIONS)})
 
+
+# ---------------------------------------------------------------- crawls
+
+
+_CRAWLS: Final = {
+    "POST /v1/crawl": About(
+        group=Group.CRAWL,
+        body=crawl.Crawl,
+        example={"url": "https://example.com", "limit": 50, "formats": ["markdown"]},
+        query=_QUERY,
+        headers=_HEADERS,
+        answer=Answer(shape=str, enveloped=True, text="The job's id."),
+        fails=frozenset({400, 403, 404, 413, 429, 501, 503}),
+    ),
+    "GET /v1/crawl/{job}": About(
+        group=Group.CRAWL,
+        query=("cursor", "records", "status"),
+        answer=Answer(shape=shapes.Crawl, enveloped=True, text="The job, and at most 10 MB of its records."),
+        fails=frozenset({400, 404}),
+    ),
+    "DELETE /v1/crawl/{job}": About(
+        group=Group.CRAWL,
+        answer=Answer(shape=shapes.CrawlEnded, enveloped=True, text="It is over."),
+        fails=frozenset({404}),
+    ),
+}
 
 # ---------------------------------------------------------------- sessions
 
@@ -222,6 +249,7 @@ _AGENTS: Final = {
 
 SAID: Final[Mapping[str, About]] = {
     "POST /v1/{action}": _ACTION,
+    **_CRAWLS,
     **_SESSIONS,
     **_WORKER,
     **_CHROME,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field, alias_generators
 
-from browserpool.model import live_view
+from browserpool.model import crawls, live_view
 from browserpool.model.wire.scalars import Part
 
 
@@ -243,6 +243,47 @@ class Limits(Shape):
     time_until_next_allowed_browser_acquisition: int
     used_browser_time_seconds: float | None = None
     max_browser_time_seconds: float | None = None
+
+
+class CrawledPage(Shape):
+    """What the page's server said; absent for what was never fetched."""
+
+    status: int
+    url: str
+    title: str | None = None
+
+
+class CrawlRecord(Shape):
+    """One address that a crawl came upon; `error` says why it was not completed."""
+
+    url: str
+    status: crawls.PageStatus
+    html: str | None = None
+    markdown: str | None = None
+    extracted: Any = Field(default=None, alias="json")
+    error: str | None = None
+    metadata: CrawledPage | None = None
+
+
+class Crawl(Shape):
+    """A crawl's job. Skipped addresses count neither in `total` nor in `finished`."""
+
+    id: str
+    status: crawls.JobStatus
+    browser_seconds_used: float
+    total: int
+    finished: int
+    skipped: int
+    records: list[CrawlRecord]
+    cursor: str | None = None
+    """Where the next records begin; absent: there are no more."""
+
+
+class CrawlEnded(pydantic.BaseModel):
+    """Its id, and a word."""
+
+    job_id: str
+    message: str
 
 
 class Health(Shape):
