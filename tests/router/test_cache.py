@@ -333,6 +333,24 @@ async def test_a_store_that_is_away_makes_every_lookup_a_miss_and_keeps_nothing(
         server.start()
 
 
+async def test_what_a_crash_of_postgres_loses_is_looked_for_and_made_anew(own_postgres):
+    server, dsn = own_postgres
+    async with connect.opened(dsn, process="tests", deadline=5) as db, tasks.Background(grace=1) as background:
+        rules = keeping.Rules(where="postgres", most=10**6, most_each=10**6, secret=SECRET)
+        cache = keeping.Cache(rules, db=db, background=background)
+
+        async def kept():
+            cache.put(asked("a"), status=200, headers={}, body=b"x")
+            await waiting.until(lambda: cache._pending == 0, deadline=10)
+            return await cache.get(asked("a"))
+
+        assert (await kept()).answer.body == b"x"
+        server.stop("immediate")
+        server.start()
+        assert await cache.get(asked("a")) is None
+        assert (await kept()).answer.body == b"x"
+
+
 async def test_what_comes_while_the_store_is_slow_does_not_pile_up(database):
     async with tasks.Background(grace=1) as background:
         most = 100 * keeping.MOST_PENDING

@@ -199,6 +199,8 @@ async def test_an_answer_of_no_use_is_422_with_what_was_said_and_no_retry(rig, w
     assert why in answer.message
     assert answer.headers["x-should-retry"] == "false"
     assert "Retry-After" not in answer.headers
+    assert answer.headers[agentapi.BROWSER_MS_USED] == "34"
+    assert answer.headers["Content-Type"] == "application/json"
 
 
 # ---------------------------------------------------------------- what endpoints do
@@ -357,3 +359,13 @@ async def test_it_is_counted(rig):
     text = (await rig.request("GET", "/metrics")).body.decode()
     assert 'browserpool_model_seconds_count{outcome="ok",provider="default"}' in text
     assert 'action="json",outcome="ok",pool="small"' in text
+
+
+async def test_a_models_failure_is_not_counted_as_the_pages(rig, world):
+    for does, outcome in ((models.says("no"), "model_failed"), (GOOD, "page_failed")):
+        world.replies["own"] = does
+        if outcome == "page_failed":
+            rig.agents[0].does = routers.refuses(errors.PageFailed("it failed", code=errors.Code.DNS))
+        assert (await rig.post(PATH, BODY)).status == 422
+        text = (await rig.request("GET", "/metrics")).body.decode()
+        assert f'action="json",outcome="{outcome}",pool="small"' in text

@@ -48,6 +48,8 @@ class BrowserpoolError(Exception):
     default_code: ClassVar[Code] = Code.INTERNAL
     beside: Mapping[str, object] = types.MappingProxyType({})
     """What stands beside ``errors`` on the wire."""
+    headers: Mapping[str, str] = types.MappingProxyType({})
+    """What the answer says besides, where something was done before it failed."""
 
     def __init__(self, message: str, *, code: Code | None = None, retry_after: int | None = None) -> None:
         super().__init__(message)

@@ -95,7 +95,9 @@ async def perform(
                 return web.Response(body=hit.answer.body, headers=policy.headers(hit.answer, age=hit.age))
             if short:
                 await turn.enter_async_context(call.counted())
-            return await _done(call, job, whole=whole)
+            answer = await _done(call, job, whole=whole)
+            timing.outcome = "ok" if answer.status < 400 else _OUTCOMES.get(answer.status, "error")
+            return answer
 
 
 async def _sent(call: services.Call) -> bytes:
@@ -172,8 +174,13 @@ async def _extracted(call: services.Call, job: Job, wanted: extract_wire.Json) -
     services.claiming.release(held)
     if isinstance(page, web.StreamResponse):
         return page
-    body = extract.answer(await services.models.answer(question, page.page), page)
     said.pop("Content-Length", None)
+    try:
+        body = extract.answer(await services.models.answer(question, page.page), page)
+    except errors.BrowserpoolError as error:
+        # A browser did its part, and took its time.
+        error.headers = {name: text for name, text in said.items() if name != "Content-Type"}
+        raise
     if job.asked is not None:
         services.cache.put(job.asked, status=200, headers=said, body=body)
     return web.Response(body=body, headers=said)
@@ -211,7 +218,7 @@ def _timed(wanted: target.Target, action: str) -> Iterator[_Timing]:
     started, timing, outcome = clock.monotonic(), _Timing(), "gone"
     try:
         yield timing
-        outcome = timing.outcome or "ok"
+        outcome = timing.outcome
     except errors.BrowserpoolError as error:
         by_model = isinstance(error, errors.ModelFailed | errors.ModelUnavailable)
         outcome = "model_failed" if by_model else _OUTCOMES.get(error.status, "error")

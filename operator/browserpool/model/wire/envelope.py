@@ -36,6 +36,10 @@ def failure_headers(error: errors.BrowserpoolError) -> dict[str, str]:
 
     What takes longer says both, and the true wait under a name of our own: an SDK's two retries would be over long before.
     """
+    return {**error.headers, **_retries(error)}
+
+
+def _retries(error: errors.BrowserpoolError) -> dict[str, str]:
     wait = error.retry_after
     if wait is None:
         return {NO_RETRY: "false"} if error.status in (408, 409, 422, 501) else {}
