@@ -70,6 +70,10 @@ format: $(VENV)/.dev ## bring the code into its form
 bench: $(VENV)/.dev chromium ## measure; figures go to .browserpool/bench.json
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.dev ## measure how many browsers one Postgres here takes (some ten minutes); figures and a picture go to .browserpool
+	@PYTHONPATH=tests $(BIN)/python -m bench scale
+
 .PHONY: crds
 crds: $(VENV)/.dev ## write the CustomResourceDefinitions from the models
 	@$(BIN)/python -m browserpool.controller.crds crds charts/browserpool/files/crds

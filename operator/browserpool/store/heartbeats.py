@@ -117,11 +117,19 @@ class BatchWriter:
             errors.InvalidRequest: the store cannot hold this one.
             errors.Unavailable: the store is away, or this process is stopping.
         """
+        return await self.queue(heartbeat)
+
+    def queue(self, heartbeat: Heartbeat) -> "asyncio.Future[Reply]":
+        """As ``submit``, for a caller who has many and waits for them together.
+
+        Raises:
+            errors.TooManyRequests, errors.Unavailable: as ``submit``, and then nothing was queued.
+        """
         if self._closing:
             raise errors.Unavailable("This process is stopping; send heartbeats to another router.", retry_after=1)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._queue(heartbeat, answer)
-        return await answer
+        return answer
 
     def serve(self, regions: Collection[RegionName]) -> None:
         """From now on the lag is recorded for these regions; what was said of others ages out."""
