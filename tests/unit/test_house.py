@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import operator
 import pathlib
 import re
@@ -138,6 +139,8 @@ def _default(value):
         return "–"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple) and value:
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
