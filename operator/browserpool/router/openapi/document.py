@@ -164,7 +164,7 @@ def _described(one: _Operation, found: Mapping[str, schemas.Schema]) -> Json:
 
 
 def _body(one: _Operation, schema: schemas.Schema) -> Json:
-    example = {} if one.said.example is None else {"example": one.said.example}
+    example: Json = {} if one.said.example is None else {"example": one.said.example}
     return {"required": one.said.body_required, "content": {about.JSON: {"schema": schema, **example}}}
 
 

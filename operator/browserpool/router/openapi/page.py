@@ -10,7 +10,7 @@ import html
 import importlib.resources
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -283,7 +283,7 @@ def _resolved(part: Json, document: Json) -> Json:
 # ---------------------------------------------------------------- words
 
 
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{word}</th>" for word in heads)
