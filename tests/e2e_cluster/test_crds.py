@@ -140,7 +140,7 @@ def model_takes(manifest):
             {"chromium": {"features": ["WebGL", "WebGL"]}},
             'spec.chromium.features[1]: Duplicate value: "WebGL"',
         ),
-        ({"refill": {"maxRate": 0}}, "spec.refill.maxRate: Invalid value: must be at least 0.01"),
+        ({"refill": {"maxRate": 0}}, "spec.refill.maxRate: Invalid value: 0: must be at least 0.01"),
         ({"refill": {"maxBatch": 0}}, "spec.refill.maxBatch in body should be greater than or equal to 1"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",

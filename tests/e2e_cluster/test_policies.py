@@ -59,6 +59,19 @@ def uids(release):
     return {pod["metadata"]["uid"] for pod in release.pods(POOL)}
 
 
+def settled(release):
+    """Wait until the pool has its pods, all of them as its manifest says, and no others."""
+    release.wait_ready(POOL)
+
+    def is_so():
+        status = release.status(POOL)
+        return (
+            status["replicas"] == status["updatedReplicas"] == status["readyReplicas"] == len(release.pods(POOL)) == 2
+        )
+
+    shell.until(is_so, what="two pods as they are to be", deadline=180, every=1)
+
+
 def becomes(check, expected):
     """Wait until the nodes enforce what has been written."""
     shell.until(lambda: check() == expected, what=f"{expected}", deadline=60, every=1)
@@ -87,8 +100,7 @@ def test_what_the_pool_allows_pages_reach_and_nothing_else(release, client):
     shut = release.ask(client, f"/v1/content?pool={POOL}", {"url": f"http://{site}:8000/"})
     assert (shut.status, shut.json["errors"][0]["code"]) == (422, 5010)
     release.put(POOL, regions=REGIONS, egress={"allow": [f"{site}/32"]})
-    release.wait_ready(POOL)
-    shell.until(lambda: _outdated(release) == 0, what="pods with the new egress", deadline=180, every=1)
+    settled(release)
     opened = release.ask(client, f"/v1/content?pool={POOL}", {"url": f"http://{site}:8000/"})
     assert opened.status == 200, opened.body
     assert "inside" in opened.json["result"]
@@ -98,19 +110,15 @@ def test_what_the_pool_allows_pages_reach_and_nothing_else(release, client):
     becomes(lambda: from_a_browser(release, [site, 8000]), ["shut"])
 
 
-def _outdated(release):
-    status = release.status(POOL)
-    return status["replicas"] - status["updatedReplicas"]
-
-
 def test_one_that_is_deleted_by_hand_is_put_back(release):
     release.cluster.delete("networkpolicy", POLICY, namespace=releases.NAMESPACE)
     shell.until(lambda: POLICY in policies(release), what="the policy again", deadline=30, every=1)
 
 
 def test_unmanaged_means_that_nothing_of_ours_stands_in_the_way(release, client):
+    release.put(POOL, regions=REGIONS)
+    settled(release)
     release.put(POOL, regions=REGIONS, networkPolicy="Unmanaged")
-    release.wait_ready(POOL)
     shell.until(lambda: POLICY not in policies(release), what="no policy", deadline=30, every=1)
     before = uids(release)
     becomes(lambda: from_a_client(release, client, agent(release)), ["open"])
