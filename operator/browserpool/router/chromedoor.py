@@ -12,7 +12,9 @@ from browserpool.model import errors, tokens
 from browserpool.router import catalog, loopback, routes
 
 ROUTES: Final = tuple(
-    route for route in routes.ROUTES if route.path.startswith(("/json", "/devtools/", "/live/")) or route.path == "/healthz"
+    route
+    for route in routes.ROUTES
+    if route.path.startswith(("/json", "/devtools/", "/live/")) or route.path == "/healthz"
 )
 """Chrome's own addresses, and what goes with a session. Served at the root only."""
 
