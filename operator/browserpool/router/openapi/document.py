@@ -263,6 +263,7 @@ def _sentence(text: str) -> str:
 
 def _guessed(path: str) -> about.Group:
     starts = {
+        "/v1/sessions/": about.Group.SESSIONS,
         "/devtools": about.Group.SESSIONS,
         "/live": about.Group.LIVE,
         "/recording": about.Group.LIVE,

@@ -61,8 +61,8 @@ STATUSES: Final = {
     ),
     422: Status(
         name="PageFailed",
-        text="The page failed, timed out or crashed. Asking again would end the same way.",
-        codes=_PAGES,
+        text="The page failed, timed out or crashed, or a language model gave nothing of use. Asking again would end the same way.",
+        codes=(*_PAGES, errors.Code.MODEL_FAILED),
         headers=_NEVER,
     ),
     426: Status(
@@ -83,8 +83,8 @@ STATUSES: Final = {
     ),
     501: Status(
         name="NotSetUp",
-        text="This installation is not set up for that; the message says how it would be.",
-        codes=(errors.Code.INTERNAL,),
+        text="This installation is not set up for that, and the message says how it would be; or it is left out on purpose.",
+        codes=(errors.Code.NOT_CONFIGURED, errors.Code.BAD_REQUEST),
         headers=_NEVER,
     ),
     502: Status(
@@ -96,7 +96,7 @@ STATUSES: Final = {
     503: Status(
         name="NoBrowser",
         text="No browser became free in time, or this router cannot serve for a moment.",
-        codes=(errors.Code.NO_BROWSER, errors.Code.INTERNAL),
+        codes=(errors.Code.NO_BROWSER, errors.Code.INTERNAL, errors.Code.MODEL_FAILED),
         headers=_WAIT,
     ),
 }

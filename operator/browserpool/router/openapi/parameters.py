@@ -58,6 +58,12 @@ QUERY: Final = {
         "Milliseconds within which the links to live views may be opened.",
         _milliseconds(live_view.SHORTEST_MS, live_view.LONGEST_MS, live_view.DEFAULT_MS),
     ),
+    "timeout": _parameter(
+        "query",
+        "timeout",
+        "Milliseconds for the whole; on a WebSocket, how long the session lives; 0: as if left out.",
+        {"type": "integer", "minimum": 0},
+    ),
     "url": _parameter("query", "url", "The address that the page opens; `about:blank` without one.", _TEXT),
     "limit": _parameter("query", "limit", "Entries at most.", _whole(1000, 100)),
     "cursor": _parameter(

@@ -17,6 +17,7 @@ _SESSION: Final = frozenset({400, 404, 410, 502})
 """What is about one session."""
 _QUERY, _HEADERS = parameters.PLACE
 _NEVER: Final[frozenset[int]] = frozenset()
+_PICTURES: Final = ("image/png", "image/jpeg", "image/webp")
 _USED: Final = ("X-Browser-Ms-Used",)
 
 
@@ -61,13 +62,7 @@ _ACTIONS: Final = {
     "screenshot": _action(
         "screenshot",
         "A picture of the page, of one element, or of a part.",
-        _bytes(
-            "The picture; as text if `screenshotOptions.encoding` is `base64`.",
-            "image/png",
-            "image/jpeg",
-            "image/webp",
-            "text/plain",
-        ),
+        _bytes("The picture; as text if `screenshotOptions.encoding` is `base64`.", *_PICTURES, "text/plain"),
     ),
     "pdf": _action("pdf", "The page, printed.", _bytes("The document.", "application/pdf")),
     "snapshot": _action(
@@ -83,6 +78,13 @@ _ACTIONS: Final = {
     ),
     "links": _action(
         "links", "Where the page's links lead, each as often as it is there.", _result(list[str], "Absolute addresses.")
+    ),
+    "json": _action(
+        "json",
+        "What a language model reads out of the page. When its answer is of no use, `rawAiResponse` stands beside `errors`.",
+        _result(Any, "The object, conforming to the schema that was asked for."),
+        example={"prompt": "the page's title and author"},
+        fails=_WORKS | {501},
     ),
     "accessibilityTree": _action(
         "accessibilityTree", "The page as a screen reader meets it.", _result(shapes.Tree, "The tree.")
@@ -203,6 +205,44 @@ _CHROME: Final = {
     "GET /devtools/page/{target}": About(group=Group.CHROME, fails=_SESSION),
 }
 
+# ---------------------------------------------------------------- browserless
+
+
+def _browserless(body: Any, answer: Answer, *, example: Any = None) -> About:
+    return About(
+        group=Group.BROWSERLESS,
+        body=body,
+        example={"url": "https://example.com"} | (example or {}),
+        query=(*_QUERY, "timeout"),
+        headers=_HEADERS,
+        answer=answer,
+        fails=_WORKS,
+    )
+
+
+_BROWSERLESS: Final = {
+    "POST /screenshot": _browserless(
+        shapes.BrowserlessScreenshot, Answer(media=(*_PICTURES, "text/plain"), text="The picture.", always=_USED)
+    ),
+    "POST /pdf": _browserless(
+        shapes.BrowserlessPdf, Answer(media=("application/pdf",), text="The document.", always=_USED)
+    ),
+    "POST /content": _browserless(shapes.BrowserlessContent, Answer(media=("text/html",), text="HTML.", always=_USED)),
+    "POST /scrape": _browserless(
+        shapes.BrowserlessScrape,
+        Answer(shape=shapes.BrowserlessScraped, text="What each selector found.", always=_USED),
+        example={"elements": [{"selector": "h1"}]},
+    ),
+    "POST /function": About(group=Group.BROWSERLESS, fails=frozenset({501})),
+    "GET /pressure": About(
+        group=Group.BROWSERLESS, answer=Answer(shape=shapes.Pressure, text="The load."), fails=_NEVER
+    ),
+    "GET /sessions": About(
+        group=Group.BROWSERLESS, answer=Answer(shape=list[shapes.BrowserlessSession], text="Sessions."), fails=_NEVER
+    ),
+    "GET /": About(group=Group.BROWSERLESS, query=(*_NEW, "timeout"), headers=_HEADERS, fails=_CLAIMS),
+}
+
 # ---------------------------------------------------------------- live views
 
 _LINK: Final = frozenset({403, 404, 410, 502, 503})
@@ -216,6 +256,9 @@ _LIVE: Final = {
         example={"mode": "tab"},
         answer=Answer(shape=shapes.LiveView, text="The link. Whoever has it needs no token."),
         fails=_SESSION | {503},
+    ),
+    "GET /v1/recording/{session}": About(
+        answer=Answer(shape=shapes.Recording, enveloped=True, text="The recording."), fails=frozenset({404})
     ),
     "GET /live/{link}": About(answer=Answer(media=("text/html",)), fails=_LINK),
     "GET /live/{link}/devtools/{file}": About(answer=Answer(media=("*/*",)), fails=_LINK),
@@ -231,6 +274,7 @@ _REST: Final = {
     "GET /healthz": About(answer=Answer(shape=shapes.Health), fails=_NEVER),
     "GET /readyz": About(answer=Answer(shape=shapes.Health), fails=frozenset({503})),
     "GET /metrics": About(answer=Answer(media=("text/plain",), text="Metrics."), fails=_NEVER),
+    "POST /mcp": About(body=dict[str, Any], example={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     "GET /openapi.json": About(answer=Answer(shape=dict[str, Any], text="OpenAPI 3.1."), fails=_NEVER),
     "GET /docs": About(answer=Answer(media=("text/html",), text="A page."), fails=_NEVER),
 }
@@ -245,6 +289,9 @@ _AGENTS: Final = {
     "POST /internal/v1/live-view": About(
         body=dict[str, Any], answer=Answer(shape=shapes.LiveView, text="The link."), fails=_SESSION | {503}
     ),
+    "POST /internal/v1/recording": About(
+        body=dict[str, Any], answer=Answer(shape=shapes.More), fails=frozenset({400, 413, 503})
+    ),
 }
 
 SAID: Final[Mapping[str, About]] = {
@@ -253,6 +300,7 @@ SAID: Final[Mapping[str, About]] = {
     **_SESSIONS,
     **_WORKER,
     **_CHROME,
+    **_BROWSERLESS,
     **_LIVE,
     **_REST,
     **_AGENTS,

@@ -1,11 +1,12 @@
 """What answers look like, and the few bodies that are read without a model. More fields may come."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pydantic
 from pydantic import Field, alias_generators
 
 from browserpool.model import crawls, live_view
+from browserpool.model.wire import pdf, reading, screenshot
 from browserpool.model.wire.scalars import Part
 
 
@@ -94,6 +95,79 @@ class Views(Shape):
     screenshot: str | None = Field(default=None, json_schema_extra={"contentEncoding": "base64"})
     markdown: str | None = None
     accessibility_tree: AccessibilityNode | None = None
+
+
+# ---------------------------------------------------------------- browserless
+
+
+_BROWSERLESS: Final = pydantic.ConfigDict(json_schema_extra={})
+"""Where `url` and `html` may both be there: `url` wins."""
+
+
+class BrowserlessScreenshot(screenshot.Screenshot):
+    """As of the quick action, with `options` for `screenshotOptions`; `url` wins over `html`."""
+
+    model_config = _BROWSERLESS
+    options: screenshot.ScreenshotOptions | None = None
+
+
+class BrowserlessPdf(pdf.Pdf):
+    """As of the quick action, with `options` for `pdfOptions`; `url` wins over `html`."""
+
+    model_config = _BROWSERLESS
+    options: pdf.PdfOptions | None = None
+
+
+class BrowserlessContent(reading.Content):
+    """As of the quick action; `url` wins over `html`."""
+
+    model_config = _BROWSERLESS
+
+
+class BrowserlessScrape(reading.Scrape):
+    """As of the quick action; each element is waited for, and `url` wins over `html`."""
+
+    model_config = _BROWSERLESS
+
+
+class BrowserlessScraped(Shape):
+    """What each selector found."""
+
+    data: list[Scraped]
+    debug: None = None
+
+
+class Load(Shape):
+    """How full the caller's pools are."""
+
+    is_available: bool
+    max_concurrent: int
+    max_queued: int
+    queued: int
+    running: int
+    recently_rejected: int
+    message: str
+    reason: str
+    date: int
+    cpu: None = None
+    memory: None = None
+
+
+class Pressure(Shape):
+    """The load."""
+
+    pressure: Load
+
+
+class BrowserlessSession(Shape):
+    """A session that runs. Times are in milliseconds."""
+
+    id: str
+    browser: str
+    browser_id: str
+    started_on: int
+    time_alive_ms: int
+    numb_connected: int
 
 
 # ---------------------------------------------------------------- sessions
@@ -284,6 +358,20 @@ class CrawlEnded(pydantic.BaseModel):
 
     job_id: str
     message: str
+
+
+class Recording(Shape):
+    """What happened on a session's pages: rrweb's events by page; the duration is in milliseconds."""
+
+    session_id: str
+    duration: float
+    events: dict[str, list[Any]]
+
+
+class More(pydantic.BaseModel):
+    """Whether further parts are wanted."""
+
+    more: bool
 
 
 class Health(Shape):
