@@ -1,5 +1,6 @@
 """``accessibilityTree``: the page as assistive technology, and many a language model, reads it."""
 
+import asyncio
 from typing import Final
 
 import orjson
@@ -28,7 +29,8 @@ async def capture(page: life.Page, action: reading.AccessibilityTree) -> answer.
 async def read(page: life.Page, *, only_interesting: bool = True, root: int | None = None) -> axtree.Tree | None:
     """The tree of the page's main frame, or of the element with that ``backendNodeId``."""
     found = await page.call("Accessibility.getFullAXTree")
-    return axtree.build(found["nodes"], only_interesting=only_interesting, root=root)
+    # In a thread: a page of a hundred thousand nodes takes a second, and the browser's heartbeats must go on.
+    return await asyncio.to_thread(axtree.build, found["nodes"], only_interesting=only_interesting, root=root)
 
 
 async def _element(page: life.Page, selector: str) -> int:
