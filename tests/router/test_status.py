@@ -125,7 +125,7 @@ def test_no_address_stands_twice() -> None:
 
 def test_only_these_are_public() -> None:
     public = {path for route in routes.ROUTES if route.door is routes.Door.PUBLIC for path in route.paths}
-    assert public == {"/json/version", "/json/version/", "/healthz", "/readyz"}
+    assert public == {"/json/version", "/json/version/", "/healthz", "/readyz", "/openapi.json", "/docs"}
 
 
 def test_clients_addresses_stand_under_both_prefixes() -> None:
