@@ -144,6 +144,18 @@ async def test_a_session_is_its_owners_only(up: stack.Stack, http: aiohttp.Clien
             await rows.remove(db, TokenName("other"))
 
 
+async def test_what_is_no_target_of_chromiums_is_not_found(up: stack.Stack, http: aiohttp.ClientSession) -> None:
+    async with http.post("/devtools/browser") as answer:
+        session = (await answer.json())["sessionId"]
+    # Python takes the superscript for a digit; Chromium answers 400 to it.
+    for path in ("close/%C2%B9", "activate/%C2%B9"):
+        for prefix in (f"/devtools/browser/{session}", ""):
+            async with http.get(f"{prefix}/json/{path}") as answer:
+                assert (await refusal(answer))[0] == 404
+    async with http.delete(f"/devtools/browser/{session}") as answer:
+        assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "goto", "code"),
     [

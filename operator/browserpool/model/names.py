@@ -36,6 +36,11 @@ def is_session_id(text: str) -> bool:
     return _SESSION.fullmatch(text) is not None
 
 
+def is_target_id(text: str) -> bool:
+    """Whether ``text`` may be what Chrome calls one of its targets: what else is asked for never reaches it."""
+    return text.isascii() and text.isalnum()
+
+
 def browser_id(*, pool: PoolName, region: RegionName, ordinal: int) -> BrowserId:
     """The one name of this browser: the same arguments always give the same pod, so a repeated create makes nothing twice."""
     return BrowserId(f"{pool}-{region}-{ordinal}")

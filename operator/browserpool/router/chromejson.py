@@ -11,7 +11,7 @@ from aiohttp import web
 
 from browserpool import __version__
 from browserpool.lib import web as lib_web
-from browserpool.model import claims, errors
+from browserpool.model import claims, errors, names
 from browserpool.router import actions, cdp, devtools, lookup, services
 
 
@@ -56,7 +56,7 @@ async def close(call: services.Call) -> web.StreamResponse:
 
 async def _told(call: services.Call, what: str) -> web.StreamResponse:
     target = call.request.match_info["target"]
-    for held in await lookup.all_mine(call) if target.isalnum() else ():
+    for held in await lookup.all_mine(call) if names.is_target_id(target) else ():
         with contextlib.suppress(errors.NotFound, errors.BrowserLost):
             return web.Response(text=str(await devtools.chrome(call, held, f"{what}/{target}")))
     raise errors.NotFound(f"None of your sessions has a page {target[:64]!r}.")

@@ -118,7 +118,7 @@ async def json_close(call: services.Call) -> web.StreamResponse:
 async def _told(call: services.Call, what: str) -> web.StreamResponse:
     held = await lookup.mine(call)
     target = call.request.match_info["target"]
-    if not target.isalnum():
+    if not names.is_target_id(target):
         raise errors.NotFound(f"Session {held.session_id} has no target {target[:64]!r}.")
     return lib_web.json_response({"message": await chrome(call, held, f"{what}/{target}")})
 
