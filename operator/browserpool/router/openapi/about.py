@@ -45,8 +45,8 @@ class About:
     """What is said of a route. What is left out is said of any: any body, any answer, any failure.
 
     ``body``: a type that pydantic knows. ``query`` and ``headers``: names of ``parameters.ASKED``. ``fails``: statuses that its handler
-    answers with; the door's own go without saying. ``path``: of a parameter in the path, its schema. ``each``: what is said for each value
-    of the path's one parameter, where each has an address of its own in the document.
+    answers with, in the wire's envelope; the door's own go without saying. ``own_errors``: what else fails is told in other words.
+    ``each``: what is said for each value of the path's one parameter, where each has an address of its own in the document.
     """
 
     group: Group | None = None
@@ -56,9 +56,9 @@ class About:
     example: Any = None
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
-    path: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     answer: Answer | None = None
     fails: frozenset[int] | None = None
+    own_errors: bool = False
     each: Mapping[str, "About"] = dataclasses.field(default_factory=dict)
 
 

@@ -68,7 +68,7 @@ class _Operation:
         self.said = said
         self.method = line.method.lower()
         self.path, *self.others = sorted(paths, key=len)
-        self.parameters = list(_of_path(self.path, said))
+        self.parameters = list(_of_path(self.path))
         self.path = _PARAMETER.sub(_NAME, self.path)
         self.key = f"{self.method} {self.path}"
         self.summary = said.text or (f"`{value}`." if value else _sentence(line.summary))
@@ -207,11 +207,13 @@ def _failures(one: _Operation) -> Json:
         return {str(status): _in_words(status) for status in sorted(one.statuses)} | (
             {"default": _in_words(None)} if one.said.fails is None else {}
         )
-    answers = {
+    answers: Json = {
         str(status): {"$ref": f"#/components/responses/{failures.STATUSES[status].name}"}
         for status in sorted(one.statuses)
     }
-    if one.said.fails is None:
+    if one.said.own_errors:
+        answers["default"] = {"description": "What else fails, in words of its own.", "content": {"*/*": {}}}
+    elif one.said.fails is None:
         answers["default"] = {"description": "What fails.", "content": _FAILURE}
     return answers
 
@@ -238,10 +240,9 @@ def _parameters(operations: Iterable[_Operation]) -> Json:
     return {name: one for name, one in parameters.ASKED.items() if name in used}
 
 
-def _of_path(path: str, said: about.About) -> Iterator[Json]:
+def _of_path(path: str) -> Iterator[Json]:
     for found in _PARAMETER.finditer(path):
-        schema = said.path.get(found["name"]) or _schema(found["pattern"])
-        yield {"name": found["name"], "in": "path", "required": True, "schema": schema}
+        yield {"name": found["name"], "in": "path", "required": True, "schema": _schema(found["pattern"])}
 
 
 def _schema(pattern: str | None) -> Json:

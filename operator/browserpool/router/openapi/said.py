@@ -274,7 +274,9 @@ _REST: Final = {
     "GET /healthz": About(answer=Answer(shape=shapes.Health), fails=_NEVER),
     "GET /readyz": About(answer=Answer(shape=shapes.Health), fails=frozenset({503})),
     "GET /metrics": About(answer=Answer(media=("text/plain",), text="Metrics."), fails=_NEVER),
-    "POST /mcp": About(body=dict[str, Any], example={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
+    "POST /mcp": About(
+        body=dict[str, Any], example={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, own_errors=True
+    ),
     "GET /openapi.json": About(answer=Answer(shape=dict[str, Any], text="OpenAPI 3.1."), fails=_NEVER),
     "GET /docs": About(answer=Answer(media=("text/html",), text="A page."), fails=_NEVER),
 }
