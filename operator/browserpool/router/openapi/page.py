@@ -184,7 +184,8 @@ def _body(body: Json | None, document: Json) -> str:
         return ""
     schema = _resolved(body["content"]["application/json"]["schema"], document)
     optional = "" if body.get("required") else " (may be left out)"
-    return _prose(schema.get("description", "")) + _fields(f"Body{optional}", schema)
+    about = re.sub(r"^The body( of `[^`]*`: the shared one)?\. ?", "", schema.get("description", ""))
+    return _prose(about) + _fields(f"Body{optional}", schema)
 
 
 def _answers(responses: Json, document: Json) -> str:

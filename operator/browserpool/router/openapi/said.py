@@ -83,7 +83,7 @@ _ACTIONS: Final = {
         "json",
         "What a language model reads out of the page. When its answer is of no use, `rawAiResponse` stands beside `errors`.",
         _result(Any, "The object, conforming to the schema that was asked for."),
-        example={"prompt": "the page's title and author"},
+        example={"prompt": "title and author"},
         fails=_WORKS | {501},
     ),
     "accessibilityTree": _action(
