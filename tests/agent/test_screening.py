@@ -31,6 +31,8 @@ REFUSED = [
     frame("Page.navigate", {"url": " FILE:///etc/passwd"}),
     frame("Page.navigate", {"url": "fi\nle:///etc/passwd"}),
     frame("Target.createTarget", {"url": "view-source:file:///etc/passwd"}),
+    *(frame("Page.navigate", {"url": f"{chr(mark)}file:///etc/passwd"}) for mark in range(0x21)),
+    frame("Page.navigate", {"url": "view-source:\x02file:///etc/passwd"}),
     frame("Network.loadNetworkResource", {"url": "file:///etc/passwd"}),
     b'{"id": 7, "method": "Target.create\\u0042rowserContext", "params": {"proxy\\u0053erver": "direct://"}}',
     nested(frame("Page.navigate", {"url": "file:///etc/passwd"})),

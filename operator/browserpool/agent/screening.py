@@ -21,6 +21,8 @@ _PARSE_ERROR: Final = -32700
 _NAVIGATIONS: Final = frozenset({"Page.navigate", "Target.createTarget", "Network.loadNetworkResource"})
 _DOWNLOADS: Final = frozenset({"Browser.setDownloadBehavior", "Page.setDownloadBehavior"})
 _CONTEXT_PROXY: Final = ("proxyServer", "proxyBypassList")
+_TRIMMED: Final = "".join(map(chr, range(0x21)))
+"""More than Python calls blank."""
 _NESTED: Final = "Target.sendMessageToTarget"
 _DEEPEST: Final = 8
 """Messages inside messages; nobody nests more than one."""
@@ -59,10 +61,10 @@ def judge(frame: bytes, *, downloads: str) -> Judged:
 
 def is_local_file(url: object) -> bool:
     """Whether a navigation to ``url`` would read this machine's files."""
-    # Chromium drops these characters wherever they stand in a URL, and blanks around it.
-    text = str(url).translate({ord(mark): None for mark in "\t\r\n"}).strip().lower()
+    # Chromium drops these characters wherever they stand in a URL, and all controls and blanks around it.
+    text = str(url).translate({ord(mark): None for mark in "\t\r\n"}).strip(_TRIMMED).lower()
     while text.startswith("view-source:"):
-        text = text.removeprefix("view-source:").lstrip()
+        text = text.removeprefix("view-source:").strip(_TRIMMED)
     return text.startswith(("file:", "filesystem:file:"))
 
 
