@@ -12,6 +12,14 @@ _DECLARED: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-
 _LOOKED_THROUGH: Final = 1024
 """Bytes in which a page may declare its encoding, as browsers do it."""
 _MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_ENCODINGS: Final = frozenset(
+    (
+        "big5", "big5hkscs", "cp866", "cp949", "euc_jp", "euc_kr", "gb18030", "gb2312", "gbk", "iso2022_jp", "koi8-r", "koi8-u",
+        "mac-cyrillic", "mac-roman", "shift_jis", *(f"cp{n}" for n in (874, *range(1250, 1259))),
+        *(f"iso8859-{n}" for n in range(2, 17) if n != 12),
+    )
+)  # fmt: skip
+"""Those of the web, by Python's names."""
 MAX_LINKS: Final = 10_000
 
 
@@ -37,14 +45,15 @@ def text(body: bytes, *, content_type: str, charset: str | None) -> str | None:
 
 
 def _known(encoding: str) -> str:
-    # What browsers take the first two for; and a page that is declared in UTF-16 by ASCII cannot be.
+    # What browsers take the first two for. A page that is declared in UTF-16 by ASCII cannot be, and Python knows more than the web does:
+    # some of that fails on any text, some makes half characters.
     if encoding.lower() in ("iso-8859-1", "latin-1", "us-ascii"):
         return "windows-1252"
     try:
         name = codecs.lookup(encoding).name
-        return "utf-8" if name.startswith("utf-16") or not codecs.lookup(name)._is_text_encoding else name  # noqa: SLF001 - no other word for it
-    except (LookupError, AttributeError):
+    except LookupError:
         return "utf-8"
+    return name if name in _ENCODINGS else "utf-8"
 
 
 async def read(content: str, *, url: str, content_type: str) -> Page:
