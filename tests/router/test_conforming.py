@@ -81,7 +81,7 @@ EVIL = {
         "itself without end",
     ),
     "nowhere": ({"$ref": "#/$defs/none"}, {}, "not in it"),
-    "a long list": ({"items": {"anyOf": [{"const": n} for n in range(2000)]}}, [1999] * 2000, "steps"),
+    "a long list": ({"items": {"anyOf": [{"const": n} for n in range(900)]}}, [899] * 900, "steps"),
 }
 
 
@@ -113,6 +113,7 @@ UNFIT = {
     "a file's": ({"$ref": "file:///etc/passwd"}, "its own parts only"),
     "too deep": (nested(200), "too deep"),
     "another dialect inside": ({"items": {"$schema": "http://json-schema.org/draft-07/schema#"}}, "another dialect"),
+    "parts without number": ({"allOf": [{}] * 21_000}, "more than 1000"),
     "no type": ({"type": "fruit"}, "no JSON Schema at type"),
     "no object": ({"properties": []}, "no JSON Schema at properties"),
     "both": ({"patternProperties": {"(a+)+$": {}}, "unevaluatedProperties": False}, "unevaluatedProperties"),

@@ -57,13 +57,13 @@ def test_every_well_known_address_is_one_that_a_provider_can_be_written_with():
         assert url.startswith("https://")
 
 
-def test_keys_are_not_shown():
+async def test_keys_are_not_shown():
     made = config(ai_url="http://a/v1", ai_model="m", ai_key="the-key")
     body = actions.parse(
         "json",
         orjson.dumps({"html": "x", "prompt": "y", "custom_ai": [{"model": "openai/m", "authorization": "mine"}]}),
     )
-    question = client.Models(made.providers, timeout=1).question(body)
+    question = await client.Models(made.providers, timeout=1).question(body)
     for shown in (repr(made), repr(made.providers), repr(body), repr(question)):
         assert "the-key" not in shown
         assert "mine" not in shown
@@ -103,3 +103,13 @@ def test_the_end_of_a_wait_is_at_least_a_second():
     model = providers.Model(provider="p", name="n", url="u")
     for said, wait in (("0", 1), ("17", 17), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), (None, 1), ("-3", 1)):
         assert asking.refusal(model, 429, b"", retry_after=said).retry_after == wait
+
+
+@pytest.mark.parametrize("before", range(270, 310, 7))
+def test_a_key_is_not_in_what_is_passed_on_wherever_the_text_is_cut(before):
+    model = providers.Model(
+        provider="b", name="m", url="https://b/v1", authorization="Bearer sk-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    )
+    body = orjson.dumps({"error": {"message": "x" * before + "sk-ABCDEFGHIJKLMNOPQRSTUVWXYZ and more" + "y" * 100}})
+
+    assert "sk-A" not in asking.complaint(model, body)

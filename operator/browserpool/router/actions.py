@@ -157,7 +157,7 @@ async def _done(call: services.Call, job: Job, *, whole: bool) -> web.StreamResp
 async def _extracted(call: services.Call, job: Job, wanted: extract_wire.Json) -> web.StreamResponse:
     """``json``: the page's text from an agent; then, with the browser given back, what a model says of it."""
     services, most = call.services, call.services.settings.ai_page_chars
-    question = services.models.question(wanted)
+    question = await services.models.question(wanted)
 
     async def ask(held: holding.Held) -> tuple[dict[str, str], extract.Read | web.StreamResponse]:
         async with services.agents.action(

@@ -77,11 +77,13 @@ def minds_the_form(status: int, body: bytes) -> bool:
 
 def refusal(model: providers.Model, status: int, body: bytes, *, retry_after: str | None) -> errors.BrowserpoolError:
     """What an answer that is none of 200 means."""
+    text = complaint(model, body)
+    why = f" It says: {text}" if text else ""
     if status in (401, 403):
         # A provider repeats parts of the key; the installation's is not for callers.
-        why = "" if model.own else _complaint(model, body)
-        return errors.ModelFailed(f"{model.shown}: its endpoint does not take the key ({status}).{why}")
-    message = f"{model.shown}: its endpoint answered {status}.{_complaint(model, body)}"
+        shown = "" if model.own else why
+        return errors.ModelFailed(f"{model.shown}: its endpoint does not take the key ({status}).{shown}")
+    message = f"{model.shown}: its endpoint answered {status}.{why}"
     if status in (408, 429) or status >= 500:
         return errors.ModelUnavailable(message, retry_after=_seconds(retry_after))
     return errors.ModelFailed(message)
@@ -91,11 +93,13 @@ def _seconds(text: str | None) -> int:
     return max(1, int(text)) if text is not None and text.isascii() and text.isdigit() else 1
 
 
-def _complaint(model: providers.Model, body: bytes) -> str:
+def complaint(model: providers.Model, body: bytes) -> str:
+    """What the endpoint says, without the key, and not too much of it; empty: nothing."""
     text = _error_message(body)
     if model.authorization is not None:
+        # Before it is cut: half a key would not be found.
         text = text.replace(model.authorization.rpartition(" ")[2], "…")
-    return f" It says: {text}" if text else ""
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _error_message(body: bytes) -> str:
@@ -106,8 +110,7 @@ def _error_message(body: bytes) -> str:
         text = error.get("message", "") if isinstance(error, dict) else error
     except (ValueError, LookupError, AttributeError):
         return ""
-    text = " ".join(text.split()) if isinstance(text, str) else ""
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return " ".join(text.split()) if isinstance(text, str) else ""
 
 
 def said(model: providers.Model, body: bytes) -> str:

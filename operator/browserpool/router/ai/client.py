@@ -50,7 +50,7 @@ class Models:
         if self._session is not None:
             await self._session.close()
 
-    def question(self, wanted: extract.Extraction) -> Question:
+    async def question(self, wanted: extract.Extraction) -> Question:
         """What is to be asked, before anything is done for it.
 
         Raises:
@@ -59,7 +59,7 @@ class Models:
         """
         models = providers.chosen(wanted, self._table)
         if (schema := wanted.schema_wanted) is not None:
-            conforming.refuse_unfit(schema)
+            await asyncio.to_thread(conforming.refuse_unfit, schema)
         return Question(models=models, prompt=wanted.prompt, schema=schema)
 
     async def answer(self, question: Question, page: asking.Page) -> dict[str, Any] | list[Any]:

@@ -18,6 +18,8 @@ MOST_STEPS: Final = 100_000
 """Keywords looked at, for one value: a second or two."""
 MAX_DEPTH: Final = 100
 """Levels of a schema."""
+MAX_PARTS: Final = 1_000
+"""Objects and lists of a schema: the library takes about a millisecond for each to see whether it is one."""
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[Any] | None]
 
@@ -34,7 +36,10 @@ def refuse_unfit(schema: Mapping[str, Any]) -> None:
     """
     import jsonschema
 
-    _walk(schema, depth=0)
+    if _walk(schema, depth=0) > MAX_PARTS:
+        raise errors.InvalidRequest(
+            f"response_format's schema has more than {MAX_PARTS} objects and lists; ask for less at a time."
+        )
     dialect = _dialect(schema)
     try:
         dialect.check_schema(schema)
@@ -82,13 +87,13 @@ def _dialect(schema: Mapping[str, Any]) -> Any:
     return validators.validator_for(schema, default=validators.Draft202012Validator)
 
 
-def _walk(part: object, *, depth: int) -> None:
+def _walk(part: object, *, depth: int) -> int:
+    """Looks at every part of a schema; answers how many objects and lists there are."""
     if depth > MAX_DEPTH:
         raise errors.InvalidRequest("response_format's schema is too deep.")
     if isinstance(part, list):
-        for item in part:
-            _walk(item, depth=depth + 1)
-    elif isinstance(part, dict):
+        return 1 + sum(_walk(item, depth=depth + 1) for item in part)
+    if isinstance(part, dict):
         for word in ("$ref", "$dynamicRef", "$recursiveRef"):
             target = part.get(word)
             if isinstance(target, str) and not target.startswith("#"):
@@ -103,8 +108,8 @@ def _walk(part: object, *, depth: int) -> None:
             raise errors.InvalidRequest(
                 "response_format's schema has unevaluatedProperties beside patternProperties, which is not checked here."
             )
-        for item in part.values():
-            _walk(item, depth=depth + 1)
+        return 1 + sum(_walk(item, depth=depth + 1) for item in part.values())
+    return 0
 
 
 def _bounded(dialect: Any, *, most: int) -> Any:

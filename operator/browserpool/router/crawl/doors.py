@@ -26,7 +26,7 @@ async def create(call: services.Call) -> web.StreamResponse:
     body = plan.raw(await actions.read(call.request, most=wire.MAX_BODY))
     read = plan.read(body)
     if read.body.json_options is not None:
-        parts.models.question(read.body.json_options)
+        await parts.models.question(read.body.json_options)
     if (now := parts.database_clock.now()) is not None:
         plan.check_time(read, now=datetime.datetime.fromtimestamp(now, datetime.UTC))
     if await store.running(parts.db, token.name) >= MOST_RUNNING:

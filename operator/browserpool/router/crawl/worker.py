@@ -139,12 +139,16 @@ class Crawler:
         """Visit, write what became of it; whatever happens the lease is settled or given back, or runs out."""
         tried = False
         try:
+            # Before all that may fail, or what does would be tried for ever.
+            if (over := visits.given_up(work)) is not None:
+                await self._written(work, over)
+                return True
             known = await self._known(work.lease.crawl_id)
             if known is None or not await self._has_room(known[0]):
                 return False
             visited = await self._leased(work, *known)
             if visited is not None:
-                await self._written(work, known[0], visited)
+                await self._written(work, visited)
         except asking.Nobody:
             return False
         except errors.BrowserLost as error:
@@ -224,7 +228,7 @@ class Crawler:
         """JSON as ``POST /json`` makes it of a page; the browser was given back before."""
         models = self._parts.models
         page = questions.bounded(markdown, most=self._parts.settings.ai_page_chars, title=title)
-        return await models.answer(models.question(wanted), page)
+        return await models.answer(await models.question(wanted), page)
 
     async def _renew(self, lease: model.Lease, scope: asyncio.Timeout) -> None:
         seconds = self._parts.settings.crawl_lease
@@ -238,7 +242,7 @@ class Crawler:
                 scope.reschedule(asyncio.get_running_loop().time())
                 return
 
-    async def _written(self, work: model.Work, job: model.Job, visited: visits.Visited) -> None:
+    async def _written(self, work: model.Work, visited: visits.Visited) -> None:
         if (site := visited.site) is not None:
             await crawls.know_origin(
                 self._parts.db,
@@ -252,4 +256,4 @@ class Crawler:
             self._parts.db, work.lease, visited.outcome, found=visited.found, copied=visited.copied
         )
         if status is not None and status is not model.JobStatus.RUNNING:
-            log.info("a crawl is over", extra={"crawl": job.crawl_id, "status": status})
+            log.info("a crawl is over", extra={"crawl": work.lease.crawl_id, "status": status})
