@@ -308,6 +308,20 @@ async def test_a_page_that_fails_is_not_tried_again(rig: routers.Rig, site: Site
     assert site.asked["/"] == 1
 
 
+async def test_what_fails_before_it_is_visited_does_not_live_for_ever(dsn: str, database: Any, site: Site) -> None:
+    """As a body that was good to an earlier version, and is not to this one."""
+    async with routers.rig(dsn, database, crawl_pages=0) as rig:
+        await agents_show(rig, site)
+        job = await start(rig)
+        async with database.pool.connection() as connection:
+            await connection.execute("update crawls set body = '{}'")
+        async with other_router(rig, dsn):
+            result = await over(rig, job)
+    (record,) = result["records"]
+    assert (result["status"], record["status"]) == ("completed", "errored")
+    assert "3 times" in record["error"]
+
+
 async def test_robots_that_fail_for_the_servers_sake_forbid_all(rig: routers.Rig, site: Site) -> None:
     async def unwell(agent: routers.Agent, request: web.Request) -> web.StreamResponse:
         url = orjson.loads(await request.read())["url"]

@@ -22,6 +22,8 @@ MAX_URLS: Final = 50_000
 """The protocol's own limit, too."""
 MAX_DEPTH: Final = 3
 """Indexes of indexes."""
+YEARS: Final = range(1970, 9001)
+"""In which a page can have been modified. What lies further off is no time, and some of it neither Postgres nor Python can hold."""
 _PACKED: Final = b"\x1f\x8b"
 
 
@@ -119,4 +121,14 @@ def _time(text: str | None) -> datetime.datetime | None:
         return None
     if "T" not in text and len(text) <= len("2026-01-01"):
         found = found.replace(hour=23, minute=59, second=59)
-    return found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)
+    return utc(found)
+
+
+def utc(found: datetime.datetime) -> datetime.datetime | None:
+    """``found`` in UTC, for which it is taken without a zone; ``None``: it is not within ``YEARS``."""
+    aware = found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)
+    try:
+        moved = aware.astimezone(datetime.UTC)
+    except OverflowError:
+        return None
+    return moved if moved.year in YEARS else None

@@ -65,8 +65,6 @@ class Visitor:
             asking.Nobody: no browser is free; nothing was done.
             errors.BrowserLost: it may be tried again.
         """
-        if work.attempts > MAX_TRIES:
-            return _failed(f"It was tried {MAX_TRIES} times, and each time its browser or its router went away.", work)
         match work.kind:
             case crawls.Kind.ROBOTS:
                 return await self._robots(work)
@@ -259,6 +257,18 @@ class Visitor:
         return await asyncio.to_thread(linked)
 
 
+def given_up(work: crawls.Work) -> Visited | None:
+    """What becomes of an entry that was tried too often; ``None``: it may be tried."""
+    if work.attempts <= MAX_TRIES:
+        return None
+    message = f"It was tried {MAX_TRIES} times, and each time its browser or its router went away."
+    if work.kind is not crawls.Kind.ROBOTS:
+        return _failed(work.trouble or message, work)
+    # Its site's pages wait for it.
+    trouble = f"Its site's robots.txt cannot be had, so that nothing else is asked of it: {message}"
+    return Visited(outcome=_done(), site=Site(origin=frontier.origin(work.url), trouble=trouble))
+
+
 def _robots_text(got: Mapping[str, Any]) -> str:
     if got["status"] >= _SERVER_TROUBLE or got["status"] == 429:
         return robots.CLOSED
@@ -301,6 +311,6 @@ def _http_date(text: str | None) -> datetime.datetime | None:
         return None
     try:
         found = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)
+    return sitemaps.utc(found)
