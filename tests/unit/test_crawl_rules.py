@@ -45,6 +45,12 @@ def body(**changes):
         ("http://", None),
         ("http://[::1", None),
         ("http://example.com:port/", None),
+        ("http://exam\0ple.com/", None),
+        ("http://exam%00ple.com/", None),
+        ("http://exam\x7fple.com/", None),
+        ("http://exam ple.com/", None),
+        ("http://[fe80::1%25a\x01b]/", None),
+        ("http://example.com/\0a?\0b", "http://example.com/%00a?%00b"),
         ("https://example.com/" + "a" * wire.MAX_URL, None),
     ],
 )

@@ -1,6 +1,7 @@
 """Addresses: their one form, which of them a job fetches, and in which order. Pure."""
 
 import datetime
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,10 +15,14 @@ SITEMAP_DEPTH: Final = 1
 """What a sitemap lists is as far from the start as what the start links to."""
 _RANKS: Final = {crawls.Kind.ROBOTS: 0, crawls.Kind.PAGE: 1, crawls.Kind.SITEMAP: 2}
 _AFTER_SITEMAPS: Final = 2
+_UNFIT: Final = re.compile(r"[^!-~]")
+"""What yarl lets pass in a host, and neither Postgres nor a line of HTTP can hold."""
+_UNFIT_HOST: Final = re.compile(r"^[^:]*%")
+"""Escapes have no meaning there; behind a colon it is the zone of an IPv6 address."""
 
 
 def normalised(text: str) -> str | None:
-    """The one form of an address, so that it is fetched once; ``None``: it cannot be fetched.
+    """The one form of an address, so that it is fetched once; ``None``: it cannot be fetched. Visible ASCII only.
 
     No fragment, no user, no default port, the host in small letters and ASCII, escapes only where they must be.
     """
@@ -27,6 +32,8 @@ def normalised(text: str) -> str | None:
             return None
         made = str(url.with_path(url.raw_path or "/", encoded=True, keep_query=True).with_user(None))
     except (ValueError, TypeError):  # what yarl says of what is no address
+        return None
+    if _UNFIT.search(made) or _UNFIT_HOST.search(url.raw_host):
         return None
     return made if len(made) <= wire.MAX_URL else None
 
