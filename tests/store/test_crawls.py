@@ -109,6 +109,38 @@ async def test_what_a_page_gave_is_what_is_read(crawl):
     assert (await crawls.job(crawl.db, "job")).browser_ms == 1234
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("\\u0000", "\\u0000"),
+        ("\\\\u0000", "\\\\u0000"),
+        ("a\0b\0\0", "ab"),
+        ("\\\0u0000", "\\u0000"),
+        ('\n\0"\0', '\n"'),
+        ("plain", "plain"),
+    ],
+)
+async def test_a_body_is_kept_as_it_was_but_for_what_postgres_cannot_hold(crawl, sent, kept):
+    job = model.NewJob(
+        crawl_id="job",
+        token=TokenName("alice"),
+        pool=HERE.pool,
+        region=HERE.region,
+        page_limit=1,
+        body={"pattern": [sent], sent: 1},
+    )
+    await crawls.create(crawl.db, job, found=[page("/")])
+    assert (await crawls.job(crawl.db, "job")).body == {"pattern": [kept], kept: 1}
+
+
+async def test_links_that_postgres_cannot_hold_lose_nothing_else(crawl):
+    await crawl.make()
+    await crawl.known()
+    await crawl.settle(await crawl.claim(), links=["https://a.test/\0b", "https://a.test/\ud800"], cache_key=b"k")
+    hit = await crawls.cached(crawl.db, cache_key=b"k", max_age=60)
+    assert hit.links == ["https://a.test/b", "https://a.test/?"]
+
+
 async def test_making_a_job_twice_makes_it_once(crawl):
     await crawl.make()
     await crawl.make()

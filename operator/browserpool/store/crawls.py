@@ -3,6 +3,7 @@
 Whoever works off the queue holds one entry at a time by a lease with a fence. What dies with its lease is found again by the next who asks.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from browserpool.model.names import HolderId, PoolName, RegionName, TokenName
 from browserpool.store import connect, queries
 
 _SQL = queries.topic("crawls")
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""In JSON, behind however many backslashes that are escaped."""
 CHUNK: Final = 1000
 """Addresses that are added by one statement."""
 
@@ -120,7 +123,7 @@ async def settle(
         "html": _text(outcome.html),
         "markdown": _text(outcome.markdown),
         "extracted": None if outcome.extracted is None else _json(outcome.extracted),
-        "links": list(outcome.links) if copied is None else None,
+        "links": [_text(link) for link in outcome.links] if copied is None else None,
         "size": outcome.size,
         "cache_key": outcome.cache_key,
         "browser_ms": outcome.browser_ms,
@@ -205,7 +208,8 @@ def _entry(one: model.Found) -> dict[str, object]:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode().replace("\\u0000", "")
+    """Without NUL, which Postgres cannot hold; a backslash that stands for itself before ``u0000`` is none."""
+    return _NUL.sub(r"\1", orjson.dumps(value).decode())
 
 
 def _text(value: str | None) -> str | None:
