@@ -28,6 +28,7 @@ class Site:
     def __init__(self) -> None:
         self.robots = "User-agent: *\nCrawl-delay: 0\n"
         self.pages: dict[str, list[str]] = {"/": []}
+        self.leads: dict[str, str] = {}
         self.asked: collections.Counter[str] = collections.Counter()
         self.troubles: dict[str, list[errors.BrowserpoolError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
@@ -55,7 +56,8 @@ class Site:
         if path not in self.pages:
             return self._said({"status": 404, "url": body["url"], "title": "", "html": "none", "links": [], "body": ""})
         links = [f"https://site.test{link}" for link in self.pages[path]]
-        page = {"status": 200, "url": body["url"], "title": path, "html": f"<p>{path}", "markdown": f"# {path}"}
+        url = self.leads.get(path, body["url"])
+        page = {"status": 200, "url": url, "title": path, "html": f"<p>{path}", "markdown": f"# {path}"}
         return self._said({**page, "links": links})
 
     @staticmethod
@@ -330,6 +332,16 @@ async def test_robots_that_fail_for_the_servers_sake_forbid_all(rig: routers.Rig
     (agent,) = await agents_show(rig, site)
     agent.does = unwell
     assert told(await over(rig, await start(rig))) == {"/": "disallowed"}
+
+
+async def test_an_earlier_result_serves_again_where_it_led_is_allowed_too(rig: routers.Rig, site: Site) -> None:
+    """Each job's rules are its own: what led elsewhere was another's to keep."""
+    await agents_show(rig, site)
+    site.leads["/"] = "https://elsewhere.test/"
+    wide = {"includeExternalLinks": True}
+    for options, status, asked in ((wide, "completed", 1), (wide, "completed", 1), ({}, "skipped", 2)):
+        result = await over(rig, await start(rig, maxAge=3600, options=options))
+        assert (told(result), site.asked["/"]) == ({"/": status}, asked)
 
 
 async def test_a_crawl_is_ended_while_a_page_is_at_work(rig: routers.Rig, site: Site) -> None:

@@ -403,13 +403,14 @@ async def test_results_come_in_pages_of_bounded_size(crawl):
 async def test_an_earlier_result_serves_again(crawl):
     await crawl.make()
     await crawl.known()
-    await crawl.settle(await crawl.claim(), title="T", html="<p>", size=7, links=["https://a.test/b"], cache_key=b"k")
+    what = {"title": "T", "html": "<p>", "final_url": "https://a.test/end"}
+    await crawl.settle(await crawl.claim(), size=7, links=["https://a.test/b"], cache_key=b"k", **what)
     await crawl.make(name="later")
     await crawl.known()
     assert await crawls.cached(crawl.db, cache_key=b"other", max_age=60) is None
     assert await crawls.cached(crawl.db, cache_key=b"k", max_age=0) is None
     hit = await crawls.cached(crawl.db, cache_key=b"k", max_age=60)
-    assert (hit.crawl_id, hit.links) == ("job", ["https://a.test/b"])
+    assert (hit.crawl_id, hit.links, hit.final_url) == ("job", ["https://a.test/b"], "https://a.test/end")
     await crawl.settle(await crawl.claim(), copied=(hit.crawl_id, hit.number))
     (record,) = await crawl.records("later")
     assert (record.title, record.html, str(record.status)) == ("T", "<p>", "completed")

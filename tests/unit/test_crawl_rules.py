@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import strategies as st
 
-from browserpool.model import crawls, errors
+from browserpool.model import crawls, errors, names
 from browserpool.model.wire import crawl as wire
 from browserpool.model.wire import wildcards
 from browserpool.router.crawl import frontier, plan, policy, results, robots, sitemaps
@@ -385,8 +385,9 @@ def test_a_worker_waits_until_its_token_has_room(running, concurrency, may):
 
 # ---------------------------------------------------------------- plans
 def test_results_serve_again_only_for_the_same_token_address_and_way():
-    def key(url="https://example.com/", token="alice", **changes):
-        return plan.read({"url": START, **changes}).cache_key(url, token=token)
+    def key(url="https://example.com/", token="alice", pool="p", region="eu", **changes):
+        place = crawls.Place(pool=names.PoolName(pool), region=names.RegionName(region))
+        return plan.read({"url": START, **changes}).cache_key(url, token=token, place=place)
 
     same = [
         key(),
@@ -397,7 +398,7 @@ def test_results_serve_again_only_for_the_same_token_address_and_way():
         key(source="links"),
     ]
     other = [
-        key(url="https://example.com/b"), key(token="bob"), key(formats=["markdown"]), key(render=False),
+        key(url="https://example.com/b"), key(token="bob"), key(pool="q"), key(region="us"), key(formats=["markdown"]), key(render=False),
         key(setExtraHTTPHeaders={"X": "1"}), key(cookies=[{"name": "a", "value": "b"}]),
         key(formats=["json"], jsonOptions={"prompt": "a"}), key(formats=["json"], jsonOptions={"prompt": "b"}),
     ]  # fmt: skip

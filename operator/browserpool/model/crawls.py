@@ -159,4 +159,5 @@ class Cached:
 
     crawl_id: str
     number: int
+    final_url: str | None
     links: Sequence[str]

@@ -33,14 +33,15 @@ class Plan:
         """Whether Markdown has to be made; a model reads it too."""
         return bool({"markdown", "json"} & set(self.body.formats))
 
-    def cache_key(self, url: str, *, token: str) -> bytes | None:
-        """By which a result of ``url`` may serve the same token again; ``None``: it may not.
+    def cache_key(self, url: str, *, token: str, place: crawls.Place) -> bytes | None:
+        """By which a result of ``url`` from ``place`` may serve the same token again; ``None``: it may not.
 
         Where only what was modified is wanted, nothing is used again: an earlier result does not say when it was.
         """
         if self.body.modified_since is not None:
             return None
-        return hashlib.sha256(b"\0".join((token.encode(), self.recipe, url.encode()))).digest()
+        parts = (token.encode(), place.pool.encode(), place.region.encode(), self.recipe, url.encode())
+        return hashlib.sha256(b"\0".join(parts)).digest()
 
 
 def raw(content: bytes) -> dict[str, Any]:

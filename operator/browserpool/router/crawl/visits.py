@@ -53,6 +53,7 @@ class Visitor:
 
     plan: plan.Plan
     token: str
+    place: crawls.Place
     ask: asking.Ask
     cached: Cached
     extract: Extract
@@ -136,11 +137,11 @@ class Visitor:
 
     async def _again(self, work: crawls.Work, rules: robots.Rules) -> Visited | None:
         """An earlier result, where it may serve."""
-        key = self.plan.cache_key(work.url, token=self.token)
+        key = self.plan.cache_key(work.url, token=self.token, place=self.place)
         if key is None or self.plan.body.max_age <= 0:
             return None
         hit = await self.cached(key, self.plan.body.max_age)
-        if hit is None:
+        if hit is None or self._led_astray(hit.final_url or work.url, work, rules) is not None:
             return None
         found = await self._found(hit.links, work, rules)
         return Visited(outcome=_done(), found=found, copied=(hit.crawl_id, hit.number))
@@ -225,7 +226,7 @@ class Visitor:
             html=got["html"] if "html" in formats else None,
             markdown=got["markdown"] if "markdown" in formats else None,
             links=tuple(got["links"]),
-            cache_key=self.plan.cache_key(work.url, token=self.token),
+            cache_key=self.plan.cache_key(work.url, token=self.token, place=self.place),
         )
         options = self.plan.body.json_options
         if "json" not in formats or options is None:

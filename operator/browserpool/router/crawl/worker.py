@@ -197,6 +197,7 @@ class Crawler:
         visitor = visits.Visitor(
             plan=read,
             token=job.token,
+            place=place,
             ask=asking.asker(self._parts, place, token=job.token),
             cached=lambda key, age: crawls.cached(self._parts.db, cache_key=key, max_age=age),
             extract=self._extracted,

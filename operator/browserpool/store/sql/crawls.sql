@@ -65,7 +65,7 @@ select e.status::text as status from end_crawl(%(crawl_id)s, %(status)s::crawl_s
 
 -- name: cached
 -- The newest result of the same request that is not older than it may be.
-select p.crawl_id, p.number, p.links from crawl_pages p
+select p.crawl_id, p.number, p.final_url, p.links from crawl_pages p
 where p.cache_key = %(cache_key)s and p.settled_at > now() - make_interval(secs => %(max_age)s)
 order by p.settled_at desc limit 1;
 
