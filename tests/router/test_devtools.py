@@ -71,6 +71,15 @@ async def test_a_wish_that_cannot_be_kept_is_refused_before_a_claim(rig: routers
     assert await rig.states() == {"ready": 1}
 
 
+@pytest.mark.parametrize("name", ["targets", "direct", "recording"])
+async def test_a_switch_that_says_neither_yes_nor_no_is_refused_before_a_claim(rig: routers.Rig, name: str) -> None:
+    await rig.make_pool()
+    answer = await rig.post(f"/devtools/browser?{name}=null")
+    assert (answer.status, name in answer.message) == (400, True)
+    assert await rig.states() == {"ready": 1}
+    assert (await rig.post(f"/devtools/browser?{name}=0")).status == 200
+
+
 async def test_guardrails_go_with_every_claim_token_of_their_session(rig: routers.Rig) -> None:
     """Also from a router that only has the store's word for the session."""
     [agent] = await rig.make_pool()

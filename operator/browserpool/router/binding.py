@@ -11,6 +11,7 @@ from browserpool.model import errors, terms
 
 GUARDRAILS: Final = "cf-brapi-guardrails"
 """Header: base64url of the JSON that a body has under ``guardrails``. What opens a WebSocket has no body."""
+_SWITCH: Final = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 def wished(*, body: bytes, headers: Mapping[str, str], query: Mapping[str, str], recordings: bool) -> terms.Terms:
@@ -19,7 +20,7 @@ def wished(*, body: bytes, headers: Mapping[str, str], query: Mapping[str, str],
     Raises:
         errors.InvalidRequest: a bound that cannot be kept to. None is ever dropped.
     """
-    recording = is_yes(query.get("recording"))
+    recording = is_yes(query, "recording")
     if recording and not recordings:
         raise errors.InvalidRequest(
             "recording=true, but this installation makes no recordings; leave it out, or set BROWSERPOOL_RECORDINGS=true for its routers."
@@ -29,9 +30,16 @@ def wished(*, body: bytes, headers: Mapping[str, str], query: Mapping[str, str],
     return terms.Terms(allowed_hosts=terms.allowed_hosts(guardrails), recording=recording)
 
 
-def is_yes(text: str | None) -> bool:
-    """Whether a switch in a query is on."""
-    return (text or "").lower() in ("true", "1")
+def is_yes(query: Mapping[str, str], name: str) -> bool:
+    """Whether a switch in a query is on; an empty one is off.
+
+    Raises:
+        errors.InvalidRequest: it says neither yes nor no.
+    """
+    text = query.get(name, "").lower()
+    if text not in _SWITCH:
+        raise errors.InvalidRequest(f"{name} must be true or false (given: {text[:40]!r}).")
+    return _SWITCH[text]
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -31,7 +31,8 @@ async def create(call: services.Call) -> web.StreamResponse:
     ``direct=true``: the answer holds the pod's own address too.
     """
     wanted = await call.wanted(claims.SessionKind.CDP, terms=await cdp.terms_of(call))
-    targets = binding.is_yes(call.request.query.get("targets"))
+    # All that may be refused is looked at before a browser is claimed.
+    targets, straight = binding.is_yes(call.request.query, "targets"), direct.is_asked_for(call)
 
     expires = live_view.milliseconds(call.request.query.get("liveViewUrlExpiresInMs"), "liveViewUrlExpiresInMs")
 
@@ -46,7 +47,7 @@ async def create(call: services.Call) -> web.StreamResponse:
         "webSocketDebuggerUrl": addresses.browser(base(call), held.session_id, suffix_=suffix(call)),
     }
     answer |= {"targets": found} if targets else {}
-    answer |= direct.fields(call, held) if direct.is_asked_for(call) else {}
+    answer |= direct.fields(call, held) if straight else {}
     return lib_web.json_response(answer, headers=actions.browser_headers(wanted, held))
 
 

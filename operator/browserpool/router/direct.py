@@ -10,12 +10,12 @@ from typing import Any
 from aiohttp import web
 
 from browserpool.lib import web as lib_web
-from browserpool.router import holding, lookup, services
+from browserpool.router import binding, holding, lookup, services
 
 
 def is_asked_for(call: services.Call) -> bool:
-    """Whether the request has ``direct=true``."""
-    return call.request.query.get("direct", "").lower() in ("true", "1")
+    """Whether the request has ``direct=true``; raises as ``binding.is_yes``."""
+    return binding.is_yes(call.request.query, "direct")
 
 
 def fields(call: services.Call, held: holding.Held) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def fields(call: services.Call, held: holding.Held) -> dict[str, Any]:
 
 async def renew(call: services.Call) -> web.StreamResponse:
     """POST /v1/sessions/{session}/renew: the session is in use; ``direct=true`` asks for a fresh ``directUrl``."""
-    held = await lookup.mine(call)
+    straight, held = is_asked_for(call), await lookup.mine(call)
     # From now on this router renews it, with the others that it holds, in the next round; the router that did so before hears of it.
     call.services.claiming.holding.add(held)
     held.touch()
     answer: dict[str, Any] = {"sessionId": held.session_id}
     if (now := call.services.database_clock.now()) is not None:
         answer["expiresAt"] = round((now + held.keep_alive) * 1000)
-    answer |= fields(call, held) if is_asked_for(call) else {"keepAlive": round(held.keep_alive * 1000)}
+    answer |= fields(call, held) if straight else {"keepAlive": round(held.keep_alive * 1000)}
     return lib_web.json_response(answer)
