@@ -33,7 +33,6 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
     checks.negative_data_rejection,
-    checks.unsupported_method,
 ]
 
 DOCUMENT = document.made(routes.ROUTES, said=said.SAID)
