@@ -137,3 +137,14 @@ def test_without_a_token_nothing_is_done(method: str, path: str, main_stack: sta
     address = re.sub(r"{\w+}", "x", path.replace("{what}", "list"))
     answer = requests.request(method, main_stack.url + address, json={}, timeout=DEADLINE)
     assert answer.status_code == 401, answer.text
+
+
+def test_the_page_works_under_its_own_policy(main_stack: stack.Stack) -> None:
+    """Its script opens what the address names; in a Chromium that reaches nothing but this machine."""
+    body = {
+        "url": f"{main_stack.url}/docs#post_v1_pdf",
+        "waitForSelector": {"selector": "#post_v1_pdf[open] table", "visible": True, "timeout": 20_000},
+    }
+    headers = {"Authorization": f"Bearer {main_stack.token}", "X-Browserpool-Pool": "main"}
+    answer = requests.post(f"{main_stack.url}/v1/content", json=body, headers=headers, timeout=DEADLINE)
+    assert answer.status_code == 200, answer.text
