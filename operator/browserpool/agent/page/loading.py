@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from browserpool.agent import driver
-from browserpool.agent.page import budget, failures
+from browserpool.agent.page import budget, failures, scripts
 from browserpool.model import errors
 from browserpool.model.wire import shared
 
@@ -36,6 +36,8 @@ class Milestones:
         self._reached: set[str] = set()
         self._frames: dict[str, set[str]] = {self._main: set()}
         self._changed = asyncio.Event()
+        self.broken_off = False
+        """Whether the loading of the document was given up, by its own script or because its answer broke off."""
         self.failed_url: str | None = None
         """The address that Chromium shows an error for."""
 
@@ -115,6 +117,7 @@ class Milestones:
     def _stopped(self, frame_id: str) -> None:
         """A page that stops its own loading (``window.stop()``) gets no further; whatever comes of it is there."""
         if frame_id == self._main and self.committed:
+            self.broken_off = "domcontentloaded" not in self._reached
             self._reached |= {"domcontentloaded", "load"}
             self._changed.set()
 
@@ -138,6 +141,8 @@ async def load(
             async with asyncio.timeout(seconds):
                 await _start(action, session=session, milestones=milestones, notes=notes, seconds=seconds)
                 await milestones.until(lambda: all(milestones.has(each) for each in action.goto_options.wait_until))
+                if milestones.broken_off:
+                    await _complete(action, session=session, seconds=seconds)
         except TimeoutError as error:
             if not action.best_attempt:
                 raise _too_slow(action, seconds, milestones) from error
@@ -165,6 +170,27 @@ async def _start(
     elif error_text:
         raise await _failure(action, answer, milestones=milestones, notes=notes)
     await milestones.until(lambda: milestones.committed)
+
+
+_DRAWN: Final = """
+new Promise(done => { requestAnimationFrame(() => done(true)); setTimeout(() => done(false), 1000); })
+"""
+_WHAT_CAME: Final = """
+(document.doctype ? '<!doctype html>' : '') + (document.documentElement?.outerHTML ?? '')
+"""
+
+
+async def _complete(action: shared.QuickAction, *, session: driver.Session, seconds: float) -> None:
+    """Chromium never draws a document whose answer broke off early, and a picture would wait for ever: make what came a whole one."""
+    if await scripts.evaluate(session, _DRAWN.strip(), deadline=seconds):
+        return
+    html = await scripts.evaluate(session, _WHAT_CAME.strip(), deadline=seconds)
+    if not html and not action.best_attempt:
+        raise errors.PageFailed(
+            f"{action.url} answered, but nothing of its document could be read: the answer broke off, or is encoded in a wrong way.",
+            code=errors.Code.NETWORK,
+        )
+    await session.call("Page.setDocumentContent", {"frameId": session.target_id, "html": html}, deadline=seconds)
 
 
 def _navigation(action: shared.QuickAction) -> driver.Params:
