@@ -222,6 +222,28 @@ async def test_a_crawl_leaves_its_token_its_turns(rig: routers.Rig, site: Site) 
     assert not any(agent.overlapping for agent in agents)
 
 
+async def test_a_token_without_room_holds_up_nobody_elses_crawl(rig: routers.Rig, site: Site) -> None:
+    agents = await agents_show(rig, site, browsers_=4)
+    one, other = await rig.make_token("one", concurrency=1), await rig.make_token("other")
+    for agent in agents:
+        agent.gate.clear()
+    mine = rig.background.spawn(rig.post("/v1/screenshot", {"html": "<p>"}, secret=one), name="a caller")
+    await waiting.until(lambda: sum(agent.running for agent in agents) == 1, deadline=DEADLINE)
+    for agent in agents:
+        if not agent.running:
+            agent.gate.set()
+    # Its first entry goes before the other's, of one host.
+    waits = await start(rig, secret=one, source="sitemaps")
+    try:
+        assert told(await over(rig, await start(rig, secret=other), secret=other)) == {"/": "completed"}
+        assert (await read(rig, waits, secret=one))["status"] == "running"
+    finally:
+        for agent in agents:
+            agent.gate.set()
+    assert (await mine).status == 200
+    assert (await over(rig, waits, secret=one))["status"] == "completed"
+
+
 async def test_a_router_with_no_workers_leaves_the_work_to_others(dsn: str, database: Any, site: Site) -> None:
     async with routers.rig(dsn, database, crawl_pages=0) as rig:
         await agents_show(rig, site)

@@ -43,8 +43,10 @@ class Crawl:
         await crawls.create(self.db, job, found=found or [page("/", depth=0, rank=1)])
         return name
 
-    async def claim(self, *, holder="w1", places=(HERE,), lease=60.0, delay=0.0):
-        return await crawls.claim(self.db, places=places, holder=HolderId(holder), lease=lease, delay=delay)
+    async def claim(self, *, holder="w1", places=(HERE,), without=(), lease=60.0, delay=0.0):
+        return await crawls.claim(
+            self.db, places=places, without=without, holder=HolderId(holder), lease=lease, delay=delay
+        )
 
     async def know(self, host="a.test", *, name="job", **what):
         await crawls.know_origin(self.db, crawl_id=name, origin=f"https://{host}", **what)
@@ -213,7 +215,7 @@ async def test_two_workers_never_have_the_same_entry(crawl, dsn):
         async def work(db, holder):
             mine, idle = [], 0
             while idle < 5:
-                got = await crawls.claim(db, places=[HERE], holder=HolderId(holder), lease=60, delay=0)
+                got = await crawls.claim(db, places=[HERE], without=[], holder=HolderId(holder), lease=60, delay=0)
                 idle = 0 if got else idle + 1
                 if got:
                     mine.append(got.lease.number)
@@ -286,6 +288,15 @@ async def test_nobody_gets_what_is_not_at_his_places(crawl):
     assert await crawl.claim(places=[elsewhere]) is None
     assert await crawl.claim(places=[]) is None
     assert (await crawl.claim(places=[elsewhere, HERE])).kind is Kind.ROBOTS
+
+
+async def test_a_token_without_room_holds_up_nobody_elses_crawl_of_its_host(crawl):
+    robots = page("/robots.txt", kind=Kind.ROBOTS, depth=0, rank=0)
+    await crawl.make(robots, name="first", token="alice")
+    await crawl.make(name="second", token="bob")
+    assert await crawl.claim(without=["alice", "bob"]) is None
+    assert (await crawl.claim(without=["alice"])).lease.crawl_id == "second"
+    assert (await crawl.claim()).lease.crawl_id == "first"
 
 
 # ---------------------------------------------------------------- politeness

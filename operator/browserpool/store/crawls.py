@@ -51,15 +51,23 @@ async def places(db: connect.Database) -> list[model.Place]:
 
 
 async def claim(
-    db: connect.Database, *, places: Sequence[model.Place], holder: HolderId, lease: float, delay: float
+    db: connect.Database,
+    *,
+    places: Sequence[model.Place],
+    without: Sequence[TokenName],
+    holder: HolderId,
+    lease: float,
+    delay: float,
 ) -> model.Work | None:
     """Lease the next entry, for ``lease`` seconds, to ``holder``, who can have a browser at any of ``places``.
 
-    Its host is then left alone for what its robots.txt asks, or else for ``delay`` seconds.
+    Entries of tokens in ``without`` are passed over. The entry's host is then left alone for what its robots.txt asks, or else for
+    ``delay`` seconds.
     """
     parameters = {
         "pools": [one.pool for one in places],
         "regions": [one.region for one in places],
+        "without": list(without),
         "holder": holder,
         "lease": lease,
         "delay": delay,

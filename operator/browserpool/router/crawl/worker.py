@@ -14,7 +14,7 @@ from typing import Any, Final
 from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import crawls as model
-from browserpool.model import errors
+from browserpool.model import errors, tokens
 from browserpool.model.wire import extract
 from browserpool.router import services
 from browserpool.router.ai import asking as questions
@@ -110,7 +110,12 @@ class Crawler:
         if not places or self._stopping:
             return False
         work = await crawls.claim(
-            self._parts.db, places=places, holder=self._parts.holder, lease=settings.crawl_lease, delay=DELAY
+            self._parts.db,
+            places=places,
+            without=[token.name for token in self._parts.catalog.tokens if not self._may_work_for(token)],
+            holder=self._parts.holder,
+            lease=settings.crawl_lease,
+            delay=DELAY,
         )
         return work is not None and await self._handled(work)
 
@@ -189,7 +194,10 @@ class Crawler:
                 message="The token's browser time of the day is used up.",
             )
             return False
-        return policy.may_work_for(running=self._parts.quotas.running(job.token), concurrency=token.concurrency)
+        return self._may_work_for(token)
+
+    def _may_work_for(self, token: tokens.Token) -> bool:
+        return policy.may_work_for(running=self._parts.quotas.running(token.name), concurrency=token.concurrency)
 
     async def _leased(self, work: model.Work, job: model.Job, read: plan.Plan) -> visits.Visited | None:
         """The visit, as long as the lease lasts; ``None``: it was lost, to somebody else or with its job."""

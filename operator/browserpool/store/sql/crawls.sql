@@ -37,7 +37,7 @@ select distinct c.pool, c.region from crawls c where c.status = 'running';
 -- name: claim
 select
     w.crawl_id, w.number, w.fence, w.kind::text as kind, w.url, w.depth, w.attempts, w.modified_at, w.robots, w.trouble
-from claim_crawl_page(%(pools)s, %(regions)s, %(holder)s, %(lease)s, %(delay)s) w;
+from claim_crawl_page(%(pools)s, %(regions)s, %(without)s, %(holder)s, %(lease)s, %(delay)s) w;
 
 -- name: renew
 update crawl_pages p set lease_expires_at = now() + make_interval(secs => %(lease)s)

@@ -161,9 +161,10 @@ begin
 end
 $$;
 
--- Leases the next entry to somebody who can claim a browser at one of the places: of the host that has waited longest for its turn.
+-- Leases the next entry to somebody who can claim a browser at one of the places, for any token but p_without: of the host that has
+-- waited longest for its turn.
 create function claim_crawl_page(
-    p_pools text[], p_regions text[], p_holder text, p_lease double precision, p_delay double precision
+    p_pools text[], p_regions text[], p_without text[], p_holder text, p_lease double precision, p_delay double precision
 ) returns table (
     crawl_id text, number integer, fence bigint, kind crawl_page_kind, url text, depth integer, attempts integer,
     modified_at timestamptz, robots text, trouble text
@@ -179,12 +180,14 @@ begin
         select from crawl_pages p
         where p.domain = d.domain and p.status = 'queued' and p.ready and (p.lease_expires_at is null or p.lease_expires_at < now())
             and (p.pool, p.region) in (select * from unnest(p_pools, p_regions))
+            and (p_without = '{}' or not exists (select from crawls c where c.crawl_id = p.crawl_id and c.token = any(p_without)))
     )
     order by d.next_at limit 1 for update of d skip locked;
     if not found then return; end if;
     select p.* into page from crawl_pages p
     where p.domain = host and p.status = 'queued' and p.ready and (p.lease_expires_at is null or p.lease_expires_at < now())
         and (p.pool, p.region) in (select * from unnest(p_pools, p_regions))
+        and (p_without = '{}' or not exists (select from crawls c where c.crawl_id = p.crawl_id and c.token = any(p_without)))
     order by p.rank, p.number limit 1 for update of p skip locked;
     if not found then return; end if;
     select o.* into site from crawl_origins o where o.crawl_id = page.crawl_id and o.origin = page.origin;
