@@ -411,6 +411,15 @@ async def test_results_come_in_pages_of_bounded_size(crawl):
     assert [len(await crawl.records(after=0, limit=limit)) for limit in (1, 4, 100)] == [1, 4, 6]
 
 
+async def test_what_was_never_fetched_takes_its_place_in_a_page_of_results_too(crawl):
+    why = "x" * 200
+    await crawl.make(page("/", depth=0, rank=1), *(page(f"/{n}", status=Page.SKIPPED, message=why) for n in range(9)))
+    assert 1 <= len(await crawl.records(most=1000)) <= 4
+    await crawl.make(page("/", depth=0, rank=1), *(page(f"/{n}") for n in range(9)), name="ended")
+    await crawls.end(crawl.db, "ended", status=model.JobStatus.CANCELLED_BY_USER, message=why)
+    assert 1 <= len(await crawl.records("ended", most=1000)) <= 4
+
+
 async def test_an_earlier_result_serves_again(crawl):
     await crawl.make()
     await crawl.known()

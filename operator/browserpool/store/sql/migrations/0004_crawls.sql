@@ -124,11 +124,13 @@ begin
         end if;
         known := exists (select from crawl_origins o where o.crawl_id = p_crawl_id and o.origin = entry.origin);
         insert into crawl_pages (
-            crawl_id, number, kind, url, digest, origin, domain, depth, rank, status, message, modified_at, pool, region, ready, settled_at
+            crawl_id, number, kind, url, digest, origin, domain, depth, rank, status, message, modified_at, pool, region, ready, settled_at,
+            size
         ) values (
             p_crawl_id, job.numbers + 1, entry.kind, entry.url, sha256(convert_to(entry.kind || ' ' || entry.url, 'UTF8')), entry.origin,
             entry.domain, entry.depth, entry.rank, entry.status, entry.message, entry.modified_at, job.pool, job.region,
-            known or entry.kind <> 'page', case when entry.status = 'queued' then null else now() end
+            known or entry.kind <> 'page', case when entry.status = 'queued' then null else now() end,
+            octet_length(entry.url) + coalesce(octet_length(entry.message), 0) + 100
         ) on conflict (crawl_id, digest) do nothing;
         added := found;
         continue when not added;
@@ -283,7 +285,8 @@ begin
         return;
     end if;
     update crawl_pages p set
-        status = 'cancelled', settled_at = now(), holder = null, lease_expires_at = null, message = p_message
+        status = 'cancelled', settled_at = now(), holder = null, lease_expires_at = null, message = p_message,
+        size = p.size + octet_length(p_message)
     where p.crawl_id = p_crawl_id and p.status = 'queued';
     return query
     update crawls c set status = p_status, finished_at = now(), open = 0, body = null
