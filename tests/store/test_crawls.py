@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from browserpool.model import crawls as model
-from browserpool.model import credentials, tokens
+from browserpool.model import credentials, errors, tokens
 from browserpool.model.names import HolderId, PoolName, RegionName, TokenName
 from browserpool.model.pool import BrowserPool, Metadata
 from browserpool.store import connect, crawls, pools
@@ -141,6 +141,12 @@ async def test_links_that_postgres_cannot_hold_lose_nothing_else(crawl):
     await crawl.settle(await crawl.claim(), links=["https://a.test/\0b", "https://a.test/\ud800"], cache_key=b"k")
     hit = await crawls.cached(crawl.db, cache_key=b"k", max_age=60)
     assert hit.links == ["https://a.test/b", "https://a.test/?"]
+
+
+async def test_a_job_is_made_with_what_it_begins_with_or_not_at_all(crawl):
+    with pytest.raises(errors.InvalidRequest):
+        await crawl.make(page("/", kind="nothing"))
+    assert await crawls.job(crawl.db, "job") is None
 
 
 async def test_making_a_job_twice_makes_it_once(crawl):

@@ -29,9 +29,9 @@ async def create(db: connect.Database, job: model.NewJob, *, found: Sequence[mod
         "region": job.region,
         "page_limit": job.page_limit,
         "body": _json(job.body),
+        "found": _entries(found),
     }
     await connect.execute(db, _SQL["create"], parameters)
-    await connect.execute(db, _SQL["extend"], {"crawl_id": job.crawl_id, "found": _entries(found)})
 
 
 async def job(db: connect.Database, crawl_id: str) -> model.Job | None:

@@ -1,19 +1,10 @@
 -- name: create
--- The job, and what it begins with. A repetition makes nothing twice.
-with made as (
-    insert into crawls (crawl_id, token, pool, region, page_limit, body)
-    values (%(crawl_id)s, %(token)s, %(pool)s, %(region)s, %(page_limit)s, %(body)s::jsonb)
-    on conflict (crawl_id) do nothing
-    returning crawl_id
-)
-select made.crawl_id from made;
-
--- name: extend
-select extend_crawl(c.crawl_id, %(found)s::jsonb)
-from (select crawl_id from crawls where crawl_id = %(crawl_id)s and status = 'running' for update) c;
+select create_crawl(
+    %(crawl_id)s, %(token)s, %(pool)s, %(region)s, %(page_limit)s::integer, %(body)s::jsonb, %(found)s::jsonb
+);
 
 -- name: extend_held
--- The same by a worker, as long as the entry on which it was found is its own.
+-- What a worker found, as long as the entry on which it was found is its own.
 select extend_crawl(c.crawl_id, %(found)s::jsonb)
 from (select crawl_id from crawls where crawl_id = %(crawl_id)s and status = 'running' for update) c
 where exists (

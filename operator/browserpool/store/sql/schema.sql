@@ -602,6 +602,18 @@ begin
 end
 $$;
 
+-- Makes a job with what it begins with, or neither. A repetition makes nothing twice.
+create function create_crawl(
+    p_crawl_id text, p_token text, p_pool text, p_region text, p_page_limit integer, p_body jsonb, p_found jsonb
+) returns void language plpgsql as $$
+begin
+    insert into crawls (crawl_id, token, pool, region, page_limit, body)
+    values (p_crawl_id, p_token, p_pool, p_region, p_page_limit, p_body)
+    on conflict (crawl_id) do nothing;
+    if found then perform extend_crawl(p_crawl_id, p_found); end if;
+end
+$$;
+
 -- Leases the next entry to somebody who can claim a browser at one of the places, for any token but p_without: of the host that has
 -- waited longest for its turn.
 create function claim_crawl_page(
