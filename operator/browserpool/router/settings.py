@@ -118,7 +118,10 @@ class RouterSettings(pydantic.BaseModel):
     poll_most: float = Field(default=0.5, gt=0)
 
     crawl_pages: int = Field(
-        default=1, ge=0, le=100, description="pages of crawls that it works on at one time; 0: it leaves them to other routers"
+        default=1,
+        ge=0,
+        le=100,
+        description="pages of crawls that it works on at one time; 0: it leaves them to other routers",
     )
     crawl_lease: float = Field(
         default=30.0, ge=0.1, description="after so long another router goes on with what one held that died"
