@@ -60,7 +60,19 @@ def test_a_database_that_is_away_is_said_so():
 
 # ---------------------------------------------------------------- tokens
 async def test_a_token_from_the_environment_is_kept_hashed_with_its_limits(dsn):
-    limits = ["--pool", "eu", "--pool", "us", "--concurrency", "3", "--rate", "2.5", "--daily-seconds", "600", "--admin"]
+    limits = [
+        "--pool",
+        "eu",
+        "--pool",
+        "us",
+        "--concurrency",
+        "3",
+        "--rate",
+        "2.5",
+        "--daily-seconds",
+        "600",
+        "--admin",
+    ]
     code, said, why = await asyncio.to_thread(
         run, "token", "put", "ci", *limits, BROWSERPOOL_DSN=dsn, BROWSERPOOL_TOKEN="a long secret"
     )

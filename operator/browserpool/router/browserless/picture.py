@@ -104,4 +104,6 @@ def _room(spec: pool.PoolSpec) -> int:
 
 def _rejected() -> int:
     """Requests that this router has refused since it began."""
-    return round(sum(sample.value for sample in next(iter(metrics.REFUSED.collect())).samples if sample.name.endswith("_total")))
+    return round(
+        sum(sample.value for sample in next(iter(metrics.REFUSED.collect())).samples if sample.name.endswith("_total"))
+    )
