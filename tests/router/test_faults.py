@@ -104,6 +104,16 @@ async def _states_are(rig: routers.Rig, expected: dict[str, int]) -> bool:
     return await rig.states() == expected
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+async def test_a_browser_that_dropped_its_idle_connections_answers_the_next_one(rig: routers.Rig, how: str) -> None:
+    """A browser that has stood idle long enough is no less of a browser."""
+    [agent] = await rig.make_pool()
+    for _ in range(20):
+        assert (await rig.post(SHOT, BODY)).status == 200
+        await rig.until_ready()
+        agent.drop_connections(how)
+
+
 @pytest.mark.parametrize(
     "error",
     [errors.StaleFence("an older claim"), errors.Unavailable("Chromium is down"), errors.Unauthorized("whose?")],

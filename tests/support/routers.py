@@ -132,6 +132,14 @@ class Agent:
             if connection.transport is not None:
                 connection.transport.abort()
 
+    def drop_connections(self, how: str = "close") -> None:
+        """End the connections that are open, by ``close`` or ``abort``; new ones are taken."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        for connection in self._runner.server.connections:
+            if connection.transport is not None:
+                getattr(connection.transport, how)()
+
     def _bearer(self) -> dict[str, str]:
         token = credentials.agent_token(signing_key=SIGNING_KEY, browser_id=self.browser_id)
         return {"Authorization": f"Bearer {token}"}

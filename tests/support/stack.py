@@ -74,6 +74,14 @@ class Process:
             return 0
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def proportional_bytes(self) -> int:
+        """Memory, with what it shares divided among those who share it; 0 if it is gone."""
+        try:
+            rollup = pathlib.Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+
 
 def _look(pid: int) -> Process | None:
     try:
