@@ -34,7 +34,7 @@ KINDS: Final[tuple[Page, ...]] = (
             kind,
             f"image/{kind}",
             _picture(kind),
-            Shows(text=None, title=None, html="<img", colours=((960, 540, (0, 0, 255)),)),
+            Shows(text=None, title=None, html="<img", colours=((400, 300, (0, 0, 255)),)),
         )
         for kind in ("png", "webp", "bmp", "gif")
     ),
@@ -129,7 +129,7 @@ KINDS: Final[tuple[Page, ...]] = (
 )
 
 
-_READ = ("content", "markdown", "scrape", "accessibilityTree")
+_READ = ("snapshot", "scrape", "pdf")
 
 
 def _charset(
@@ -227,12 +227,12 @@ SIZES: Final[tuple[Page, ...]] = (
                 Send(data=_LINE * 100, times=5800),
             )
         },
+        actions=("content", "screenshot", "pdf", "links"),
     ),
     page(
         "size-200000-nodes",
         "<script>for (let i = 0; i < 200000; i++) document.body.append(document.createElement('i'))</script>",
-        but={"pdf": _SLOW},
-        bodies=_PRINTED_SOON,
+        actions=("content", "screenshot", "scrape", "accessibilityTree"),
     ),
     page(
         "size-10000-levels",

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+WINDOW = {"width": 800, "height": 600}
 ACTIONS = ("content", "screenshot", "pdf", "markdown", "links", "scrape", "accessibilityTree", "snapshot")
 
 # ---------------------------------------------------------------- what a server does
@@ -87,7 +88,7 @@ class Shows:
     links: tuple[str, ...] | None = ()
     tree: str | None = None
     colours: tuple[tuple[int, int, tuple[int, int, int]], ...] = ()
-    size: tuple[int, int] = (1920, 1080)
+    size: tuple[int, int] = (800, 600)
     blank: bool = False
     unseen: str | None = None
 
@@ -135,7 +136,7 @@ class Page:
 
     def wanted(self, action: str) -> dict[str, Any]:
         """The request's body, without the address."""
-        return {**self.body, **_ALWAYS.get(action, {}), **self.bodies.get(action, {})}
+        return {"viewport": WINDOW, **self.body, **_ALWAYS.get(action, {}), **self.bodies.get(action, {})}
 
 
 _ALWAYS: Mapping[str, Mapping[str, Any]] = {

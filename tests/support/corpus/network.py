@@ -163,12 +163,14 @@ ENDLESS: Final[tuple[Page, ...]] = (
         routes={"/never": (Hold(),)},
         expect=Fails(code=6002),
         body={"gotoOptions": {"timeout": 1200, "waitUntil": "networkidle0"}},
+        actions=_FEW,
     ),
     page(
         "fetch-endless-almost",
         "<script>fetch('never')</script>",
         routes={"/never": (Hold(),)},
         body={"gotoOptions": {"waitUntil": "networkidle2"}},
+        actions=_FEW,
     ),
     page(
         "events-endless",
@@ -210,7 +212,11 @@ BROKEN: Final[tuple[Page, ...]] = (
         },
         expect=Fails(code=5009),
     ),
-    Page(name="gzip-bomb", routes={"/": (Answer(body=html("<!--" + " " * 20_000_000 + "-->"), gzipped=True),)}),
+    Page(
+        name="gzip-bomb",
+        routes={"/": (Answer(body=html("<!--" + " " * 20_000_000 + "-->"), gzipped=True),)},
+        actions=_FEW,
+    ),
     Page(
         name="gzip-broken",
         routes={"/": (Answer(body=html(), headers=("Content-Encoding: gzip",)),)},

@@ -118,7 +118,7 @@ LOOPS: Final[tuple[Page, ...]] = (
         "setInterval(() => { const f = document.createElement('iframe'); document.body.append(f); setTimeout(() => f.remove(), 5) }, 5)",
     ),
     script("mutates-always", "setInterval(() => { it.textContent = 'Here it is' + Math.random() }, 0)"),
-    script("console-storm", "for (let i = 0; i < 20000; i++) console.log('x'.repeat(100), {i})"),
+    script("console-storm", "for (let i = 0; i < 5000; i++) console.log('x'.repeat(100), {i})"),
     script("errors-storm", "setInterval(() => { throw new Error('mine') }, 1)"),
     script("cookies-storm", "for (let i = 0; i < 500; i++) document.cookie = 'c' + i + '=' + 'x'.repeat(1000)"),
     script("websockets-storm", "for (let i = 0; i < 50; i++) new WebSocket('ws://127.0.0.1:@port@/')"),
