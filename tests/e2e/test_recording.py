@@ -89,8 +89,10 @@ async def test_what_happens_on_its_pages_is_kept(http: aiohttp.ClientSession, we
         second, other = await awaited_page(client, web.url("/two"))
         await waiting.until(lambda: client.evaluate(other, "document.title === 'Second'"))
         assert (await asked(http, session))[0] == 404
-        # rrweb gathers changes for a moment.
-        await client.evaluate(page, "new Promise(done => setTimeout(done, 300))")
+        # An end that is 300 ms later, in an event of its own; and rrweb gathers changes for a moment.
+        await client.evaluate(
+            page, "new Promise(done => setTimeout(() => { document.body.append('!'); setTimeout(done, 300) }, 300))"
+        )
     async with http.delete(f"/devtools/browser/{session}") as answer:
         assert answer.status == 200
 
@@ -101,6 +103,8 @@ async def test_what_happens_on_its_pages_is_kept(http: aiohttp.ClientSession, we
     assert web.url("/one") in [event["data"].get("href") for event in events if event["type"] == META]
     times = [event["timestamp"] for event in events]
     assert times == sorted(times)
+    everywhere = [event["timestamp"] for told in kept["events"].values() for event in told]
+    assert kept["duration"] == max(everywhere) - min(everywhere)
     assert 300 <= kept["duration"] < 60_000
     told = str(events)
     assert "Secret of nobody" in told
