@@ -7,6 +7,7 @@ import ipaddress
 import pytest
 import pytest_asyncio
 
+from browserpool.agent.page import loading
 from browserpool.model import errors
 from support import pages, site, waiting
 
@@ -133,6 +134,19 @@ async def test_a_redirect_does_not_lead_there(stand, door, canary):
             await stand.content(url=door.url(f"/redirect?to=http://{host}:{canary.port}/", host="door.test"))
         assert caught.value.code == errors.Code.INVALID_ADDRESS
     assert canary.heard == []
+
+
+async def test_a_redirect_is_told_by_where_it_led_even_if_that_is_heard_late(stand, door, canary, monkeypatch):
+    # Which address failed is said by an event; on a machine that stalls it comes well after the answer that names the error.
+    heard = loading.Milestones._navigated
+
+    def late(milestones, params):
+        asyncio.get_running_loop().call_later(1.0, heard, milestones, params)
+
+    monkeypatch.setattr(loading.Milestones, "_navigated", late)
+    with pytest.raises(errors.PageFailed) as caught:
+        await stand.content(url=door.url(f"/redirect?to=http://127.0.0.1:{canary.port}/", host="door.test"))
+    assert caught.value.code == errors.Code.INVALID_ADDRESS, caught.value.message
 
 
 WAYS = """<title>working</title><body><script>(async () => {

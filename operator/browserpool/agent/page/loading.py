@@ -13,7 +13,7 @@ from browserpool.model.wire import shared
 MOST_MS: Final = 60_000
 _NAVIGATED: Final = "navigated"
 _IDLE_NAMES: Final = {"networkidle0": "networkIdle", "networkidle2": "networkAlmostIdle"}
-_FAILED_URL_DEADLINE: Final = 0.5
+_FAILED_URL_DEADLINE: Final = 2.0
 """Seconds. The event that names the failed address comes with the answer that names the error."""
 _REFERRER_POLICIES: Final = {
     "no-referrer": "noReferrer",
