@@ -11,7 +11,7 @@ from browserpool.lib import chance, tasks
 from browserpool.model import agentapi, claims, errors, tokens
 from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
-from browserpool.router import addresses, agents, catalog, claiming, dbclock, place, quotas, settings, target
+from browserpool.router import addresses, agents, catalog, claiming, dbclock, holding, place, quotas, settings, target
 from browserpool.router.ai import client
 from browserpool.router.cache import keeping
 from browserpool.router.mcpserver import hosting
@@ -106,10 +106,12 @@ class Call:
         Raises:
             errors.TooManyRequests: as many as allowed run already.
         """
-        token, quotas = self.token, self.services.quotas
+        token, quotas, held = self.token, self.services.quotas, self.services.claiming.holding
+        wait = holding.SOON
         if token.concurrency is not None and quotas.running(token.name) >= token.concurrency:
-            await self.services.claiming.holding.recheck(token.name)
-        wait = self.services.claiming.holding.soonest(token.name)
+            await held.recheck(token.name)
+            # Looked for only here: it goes through every session that this router holds.
+            wait = held.soonest(token.name)
         quotas.enter(token.name, concurrency=token.concurrency, wait=wait)
 
     @contextlib.asynccontextmanager
