@@ -381,6 +381,21 @@ def test_a_daemonset_has_no_disruption_budget_and_a_deployment_has():
     assert len([one for one in charts.rendered(EVERYTHING) if one["kind"] == "PodDisruptionBudget"]) == 2
 
 
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_database_without_a_volume_is_not_evicted_from_a_node_that_falls_silent(persistent):
+    """Its data would be gone, and with it the schema, which only an upgrade brings back."""
+    own = {"key": "pool", "operator": "Exists"}
+    bundled = {"enabled": True, "persistence": {"enabled": persistent}, "tolerations": [own]}
+    spec = charts.one(charts.rendered({"database": {"bundled": bundled}}), "StatefulSet", "browserpool-database")[
+        "spec"
+    ]
+    stays = [
+        {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute"}
+        for taint in ("not-ready", "unreachable")
+    ]
+    assert spec["template"]["spec"]["tolerations"] == ([own] if persistent else [*stays, own])
+
+
 # ---------------------------------------------------------------- network policies
 def doors(documents):
     """What the controller is told of all pools' policies; None: it is to make none."""

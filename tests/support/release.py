@@ -89,7 +89,9 @@ class Release:
             found = self.cluster.get("browserpool", name, namespace=NAMESPACE)
             status = found.get("status", {})
             held = {one["type"]: one["status"] for one in status.get("conditions", ())}
-            return status.get("observedGeneration") == found["metadata"]["generation"] and held.get("Ready") == "True"
+            if status.get("observedGeneration") != found["metadata"]["generation"] or held.get("Ready") != "True":
+                raise shell.Failed(json.dumps(status))  # said if it stays so
+            return True
 
         shell.until(ready, what=f"pool {name} ready", deadline=timeout, every=1)
 
@@ -172,6 +174,11 @@ def _client(name: str, *, node: str, inject: bool, annotations: dict[str, str]) 
         },
         "spec": {
             "nodeSelector": {"kubernetes.io/hostname": node} if node else {},
+            # Nobody makes it anew: it waits for a node that falls silent.
+            "tolerations": [
+                {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute"}
+                for taint in ("not-ready", "unreachable")
+            ],
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 1,
             "containers": [
@@ -197,6 +204,7 @@ def image(name: str) -> str:
     return f"{REGISTRY}/browserpool-{name}:{TAG}"
 
 
+_STEADY = "us-a1"
 VALUES: dict[str, Any] = {
     "image": {"registry": REGISTRY, "tag": TAG},
     "database": {
@@ -229,7 +237,7 @@ def installed(cluster: access.Cluster, *, values: dict[str, Any] | None = None) 
     shell.until(lambda: not _ending(cluster), what="earlier namespaces gone", deadline=180, every=1)
     cluster.apply(_namespace(NAMESPACE), _namespace(CLIENTS, injection="enabled"))
     given = ROOT / ".browserpool" / "e2e-values.json"
-    given.write_text(json.dumps(VALUES | (values or {})))
+    given.write_text(json.dumps(_placed(cluster) | (values or {})))
     try:
         shell.say("installing the chart")
         cluster.helm(
@@ -244,6 +252,14 @@ def installed(cluster: access.Cluster, *, values: dict[str, Any] | None = None) 
         cluster.helm("uninstall", "browserpool", "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
         for name in (NAMESPACE, CLIENTS):
             cluster.delete("namespace", name, timeout=180)
+
+
+def _placed(cluster: access.Cluster) -> dict[str, Any]:
+    """``VALUES``, with the database on a node of our own cluster that no test silences: it has its data nowhere else."""
+    if not any(one["metadata"]["name"] == _STEADY for one in cluster.listing("nodes", namespace="")):
+        return VALUES
+    bundled = VALUES["database"]["bundled"] | {"nodeSelector": {"kubernetes.io/hostname": _STEADY}}
+    return VALUES | {"database": {"bundled": bundled}}
 
 
 def _ending(cluster: access.Cluster) -> list[str]:
