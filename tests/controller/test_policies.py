@@ -107,6 +107,18 @@ async def test_somebody_elses_hand_is_undone(cluster):
     assert writes(cluster) == ["create", "update", "create"]
 
 
+async def test_one_whose_labels_were_taken_away_is_found_again(cluster):
+    """The watch sees it go, and its name is still taken: no pod would be made without it."""
+    cluster.server.put(kube.POOLS, pool(replicas=1))
+    async with cluster.controller(network_policy=DOORS) as replica:
+        await cluster.run_all(1)
+        wanted = dict(policies(cluster)[POLICY]["metadata"]["labels"])
+        cluster.server.change(kube.NETWORK_POLICIES, POLICY, {"metadata": {"labels": dict.fromkeys(wanted)}})
+        await until(lambda: policies(cluster)[POLICY]["metadata"].get("labels") == wanted)
+        await rounds(replica, 3)
+    assert writes(cluster) == ["create", "create", "update"]
+
+
 async def test_what_the_api_server_fills_in_is_not_fought_over(cluster, monkeypatch):
     """It may answer a policy that is written otherwise than it was asked for."""
     cluster.server.put(kube.POOLS, pool(replicas=0))

@@ -55,7 +55,9 @@ class ApiServer(kmock.KubernetesEmulator):
         self.oldest = 0
         """Watches from before this version are answered 410."""
         self._version = 100
-        self._happened: list[tuple[int, str, kmock.resource, dict[str, Any]]] = []
+        self._happened: list[tuple[int, str, kmock.resource, dict[str, Any], dict[str, Any] | None]] = []
+        """Version, kind and resource of each event, and its object, after it and before."""
+        self._before: dict[tuple[Any, str | None, str], dict[str, Any]] = {}
         self._more = asyncio.Event()
         for resource in (*ALL, *OTHERS):
             self.resources[reference(resource)] = kmock.ResourceInfo(
@@ -193,10 +195,10 @@ class ApiServer(kmock.KubernetesEmulator):
                 yield {"type": "ERROR", "object": status}
                 return
             while position < len(self._happened):
-                version, kind, resource, found = self._happened[position]
+                version, kind, resource, found, before = self._happened[position]
                 position, since = position + 1, version
-                if resource == request.resource and _chosen(request, found):
-                    yield {"type": kind, "object": found}
+                if resource == request.resource and (seen := _seen(request, kind, found, before)) is not None:
+                    yield {"type": seen, "object": found}
             self._more.clear()
             if since < self.oldest or position < len(self._happened):
                 continue
@@ -221,7 +223,9 @@ class ApiServer(kmock.KubernetesEmulator):
 
     def _happen(self, kind: str, resource: Any, found: Any) -> None:
         plain = _plain(found)
-        self._happened.append((int(plain["metadata"]["resourceVersion"]), kind, resource, plain))
+        key = (resource, plain["metadata"].get("namespace"), plain["metadata"]["name"])
+        self._happened.append((int(plain["metadata"]["resourceVersion"]), kind, resource, plain, self._before.get(key)))
+        self._before[key] = plain
         self._more.set()
 
 
@@ -234,6 +238,14 @@ def _verb(request: kmock.Request) -> str | None:
 def _plain(found: Any) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(dict(found), default=dict))
     return plain
+
+
+def _seen(request: kmock.Request, kind: str, found: dict[str, Any], before: dict[str, Any] | None) -> str | None:
+    """What a watch is told; one with a selector, whose labels come or go, is added or deleted to it."""
+    chosen, was_chosen = _chosen(request, found), before is not None and _chosen(request, before)
+    if kind == "MODIFIED" and chosen != was_chosen:
+        return "ADDED" if chosen else "DELETED"
+    return kind if chosen else None
 
 
 def _chosen(request: kmock.Request, found: dict[str, Any]) -> bool:
