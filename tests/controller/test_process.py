@@ -59,6 +59,20 @@ async def test_a_leader_whose_rounds_do_not_end_is_not_alive(cluster, monkeypatc
         assert "no round has ended" in said
 
 
+async def test_a_leader_who_may_not_list_is_not_alive(cluster, monkeypatch):
+    async def refused(*_, **__):
+        raise errors.Forbidden("networkpolicies is forbidden")
+
+    monkeypatch.setattr(kube.Client, "list", refused)
+    async with cluster.controller() as replica:
+        await until(lambda: replica.election.leading and replica.leads_since is not None)
+        assert (await fetched(replica, "/healthz"))[0] == 200, "it has a while for it"
+        monkeypatch.setattr(app, "_STUCK", -1.0)
+        status, said = await fetched(replica, "/healthz")
+        assert status == 503
+        assert "no round has ended" in said
+
+
 async def test_metrics_are_served(cluster):
     cluster.server.put(kube.POOLS, controllers.pool(replicas=1))
     async with cluster.controller() as replica:

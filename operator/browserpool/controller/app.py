@@ -45,20 +45,25 @@ _TRY_EVERY = 2.0
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Controller:
-    """A replica that runs. ``round`` is the leader's reconciler; None: another leads. ``ownership``: the leader's, of the database."""
+    """A replica that runs. ``round`` is the leader's reconciler; None: another leads, or it has not listed all yet.
+
+    ``leads_since`` is on the steady clock. ``ownership``: the leader's, of the database.
+    """
 
     config: settings.ControllerSettings
     client: kube.Client
     election: leader.Election
     db: connect.Database | None = None
     round: reconciler.Reconciler | None = None
+    leads_since: float | None = None
     ownership: installation.Installation | None = None
     ops_address: listening.Address | None = None
     webhook_port: int | None = None
 
     def alive(self) -> str:
         """What is so wrong that only a restart helps; empty: nothing."""
-        if self.round is not None and clock.monotonic() - self.round.last > _STUCK:
+        last = self.leads_since if self.round is None else self.round.last
+        if last is not None and clock.monotonic() - last > _STUCK:
             return f"no round has ended for {_STUCK:g} s"
         return ""
 
@@ -136,6 +141,7 @@ async def _store(config: settings.ControllerSettings) -> AsyncIterator[connect.D
 # ---------------------------------------------------------------- the leader
 async def _lead(replica: Controller, configuration: official.Configuration, db: connect.Database) -> None:
     """What only the leader does, until cancelled."""
+    replica.leads_since = clock.monotonic()
     wake = asyncio.Event()
     client, config = replica.client, replica.config
 
@@ -179,7 +185,7 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
             for task in beside:
                 task.cancel()
     finally:
-        replica.round = None
+        replica.round = replica.leads_since = None
 
 
 async def _keep_sessions(replica: Controller, db: connect.Database, ours: installation.Installation) -> None:
