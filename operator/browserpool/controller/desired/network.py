@@ -11,13 +11,13 @@ from typing import Any, Final
 import pydantic
 from pydantic import Field
 
-from browserpool.controller.desired import labels
+from browserpool.controller.desired import labels, pod
 from browserpool.model import addresses
 from browserpool.model.addresses import Network
 from browserpool.model.names import PoolName
 from browserpool.model.pool import BrowserPool, Cidr, NetworkPolicy
 
-AGENT_PORT, OPS_PORT, ROUTER_PORT = 8082, 8083, 8080
+ROUTER_PORT = 8080
 _EVERYWHERE: Final = ipaddress.IPv4Network("0.0.0.0/0")
 
 Peer = dict[str, Any]
@@ -27,7 +27,7 @@ ROUTERS: Final[Peer] = {"podSelector": {"matchLabels": {labels.NAME: "browserpoo
 SIDECARS: Final[Peer] = {
     # Both labels that injection asks for: the namespace's is not given by whoever may make a pod in it.
     "namespaceSelector": {"matchLabels": {"browserpool.dev/injection": "enabled"}},
-    "podSelector": {"matchLabels": {"browserpool.dev/inject": "true"}},
+    "podSelector": {"matchLabels": {labels.INJECT: "true"}},
 }
 
 
@@ -75,9 +75,9 @@ def wanted(
 
 def _ingress(doors: Doors) -> list[dict[str, Any]]:
     # Sidecars speak to the browser that they were given.
-    rules = [{"ports": [_port(AGENT_PORT)], "from": [ROUTERS, SIDECARS, *doors.clients]}]
+    rules = [{"ports": [_port(pod.API_PORT)], "from": [ROUTERS, SIDECARS, *doors.clients]}]
     # A rule without peers would let everybody in.
-    return rules + ([{"ports": [_port(OPS_PORT)], "from": list(doors.monitoring)}] if doors.monitoring else [])
+    return rules + ([{"ports": [_port(pod.OPS_PORT)], "from": list(doors.monitoring)}] if doors.monitoring else [])
 
 
 def _egress(pool: BrowserPool, doors: Doors) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from browserpool.controller.webhooks import review, sidecar
 from browserpool.model import names
 from browserpool.model.names import PoolName
 
-INJECT: Final = "browserpool.dev/inject"
 POOL: Final = labels.POOL
 PORT: Final = "browserpool.dev/port"
 DEFAULT_PORT: Final = 9222
@@ -25,7 +24,7 @@ class _CannotInject(Exception):
 def decide(request: review.Request, *, defaults: sidecar.Defaults) -> review.Answer:
     """What becomes of the pod: always created, with a sidecar if it asks for one and can have it."""
     pod = request.object
-    if _labels(pod).get(INJECT) != "true":
+    if _labels(pod).get(labels.INJECT) != "true":
         return review.Answer(outcome="not_asked")
     if _has_sidecar(pod):
         return review.Answer(outcome="injected_before")
