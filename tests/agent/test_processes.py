@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -13,11 +14,11 @@ from support import waiting
 
 PROC = pathlib.Path("/proc")
 SPAWN_AND_WAIT = """
-import shutil, sys
+import shutil, socket, sys
 from browserpool.agent import processes
 if sys.argv[1] == "without setpriv":
     shutil.which = lambda _: None
-child = processes.spawn(["/bin/sleep", "300"], environment={})
+child = processes.spawn(["/bin/sleep", "300"], environment={}, standard_error=socket.socketpair()[1])
 print(child.pid, flush=True)
 sys.stdin.read()
 """
@@ -48,8 +49,9 @@ async def test_a_child_dies_with_its_parent_however_that_ends(way):
 
 async def test_the_whole_group_is_killed_and_reaped():
     script = "/bin/sleep 300 & echo $! >&2; /bin/sleep 300"
-    with processes.spawn(["/bin/sh", "-c", script], environment={}) as child:
-        grandchild = int(child.stderr.readline())
+    ours, theirs = socket.socketpair()
+    with ours, theirs, processes.spawn(["/bin/sh", "-c", script], environment={}, standard_error=theirs) as child:
+        grandchild = int(ours.makefile().readline())
         assert os.getpgid(grandchild) == child.pid
         assert not processes.group_is_gone(child)
         assert processes.resident_bytes(child.pid) > 0

@@ -155,7 +155,7 @@ class Starter:
 
 
 async def _read(launched: launch.Launched) -> tuple[asyncio.BaseTransport, _StandardError]:
-    return await asyncio.get_running_loop().connect_read_pipe(_StandardError, launched.process.stderr)
+    return await asyncio.get_running_loop().create_unix_connection(_StandardError, sock=launched.standard_error)
 
 
 async def _connect(standard_error: _StandardError) -> driver.Connection:
@@ -177,6 +177,6 @@ async def _end(launched: launch.Launched, output: asyncio.BaseTransport | None) 
         log.error("processes of Chromium outlived SIGKILL", extra={"group": launched.process.pid})
     if output is not None:
         output.close()
-    elif launched.process.stderr is not None:
-        launched.process.stderr.close()
+    else:
+        launched.standard_error.close()
     await asyncio.to_thread(launched.home.remove)

@@ -1,5 +1,6 @@
 """Find Chromium's binary and spawn it in a home of its own. Waits for nothing, and imports nothing heavy."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -53,10 +54,14 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """A Chromium that was spawned, and may not answer yet. Its standard error is a pipe that must be read."""
+    """A Chromium that was spawned, and may not answer yet. What it writes to ``standard_error`` must be read.
+
+    That is a socket, not a pipe: uvloop closes a pipe's descriptor twice, and by the second time it may be another thread's file.
+    """
 
     process: subprocess.Popen[bytes]
     home: homes.Home
+    standard_error: socket.socket
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +137,11 @@ def launch(recipe: Recipe) -> Launched:
     Raises:
         OSError: no room for a home, or the binary cannot be executed.
     """
-    home = homes.make(recipe.base)
-    try:
+    ours, theirs = socket.socketpair()
+    with theirs, contextlib.ExitStack() as undo:
+        undo.callback(ours.close)
+        home = homes.make(recipe.base)
+        undo.callback(home.remove)
         argv = flags.arguments(
             flags.Wanted(
                 binary=recipe.binary,
@@ -144,8 +152,6 @@ def launch(recipe: Recipe) -> Launched:
                 extra=recipe.extra,
             )
         )
-        process = processes.spawn(argv, environment=environment(home, ours=os.environ))
-    except BaseException:
-        home.remove()
-        raise
-    return Launched(process=process, home=home)
+        process = processes.spawn(argv, environment=environment(home, ours=os.environ), standard_error=theirs)
+        undo.pop_all()
+    return Launched(process=process, home=home, standard_error=ours)

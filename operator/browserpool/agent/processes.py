@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +23,10 @@ _TRAMPOLINE = (
 )
 
 
-def spawn(argv: Sequence[str], *, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start ``argv`` in a new session and process group, with its standard error as a pipe. Call it from the main thread.
+def spawn(
+    argv: Sequence[str], *, environment: Mapping[str, str], standard_error: socket.socket
+) -> subprocess.Popen[bytes]:
+    """Start ``argv`` in a new session and process group, with ``standard_error`` as its own. Call it from the main thread.
 
     The kernel ties the child to the *thread* that made it, hence the main one.
 
@@ -35,7 +38,7 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str]) -> subprocess.
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=standard_error.fileno(),
         start_new_session=True,
     )
 
