@@ -17,7 +17,6 @@ from browserpool.model.pool import BrowserPool
 
 log = logging.getLogger(__name__)
 
-_KIND: Final = kube.NETWORK_POLICIES
 _AGAIN: Final = 30.0
 """Seconds after which what the API server refused is asked for again."""
 
@@ -55,7 +54,9 @@ class Policies:
         self._now = now
         self._written: dict[str, _Written] = {}
         self._refused: dict[str, tuple[float, errors.BrowserpoolError]] = {}
-        self.mirror = mirror.Mirror(client, _KIND, selector=labels.SELECTOR, seen=_seen, on_change=on_change)
+        self.mirror = mirror.Mirror(
+            client, kube.NETWORK_POLICIES, selector=labels.SELECTOR, seen=_seen, on_change=on_change
+        )
 
     async def keep(self, pool: BrowserPool, defaults: pod.Defaults) -> None:
         """Let the pool's policy be what it wants: made, changed, or taken away.
@@ -96,26 +97,28 @@ class Policies:
         if there is not None and written is not None and written.wanted == spec and written.spec == there.spec:
             return
         try:
-            answer = await (self._created(body) if there is None else self._client.replace(_KIND, name, body))
+            answer = await (
+                self._created(body) if there is None else self._client.replace(kube.NETWORK_POLICIES, name, body)
+            )
         except errors.NotFound:
             self.mirror.drop(name)
-            answer = await self._client.create(_KIND, body)
+            answer = await self._client.create(kube.NETWORK_POLICIES, body)
         log.info("network policy written", extra={"policy": name})
         self._written[name] = _Written(wanted=spec, spec=_seen(answer).spec)
         self.mirror.put(answer)
 
     async def _created(self, body: dict[str, Any]) -> kube.Object:
         try:
-            return await self._client.create(_KIND, body)
+            return await self._client.create(kube.NETWORK_POLICIES, body)
         except errors.Conflict:
             # Somebody took its labels away, by which the mirror knows it: it is put in its place, labels and all.
-            return await self._client.replace(_KIND, body["metadata"]["name"], body)
+            return await self._client.replace(kube.NETWORK_POLICIES, body["metadata"]["name"], body)
 
     async def _remove(self, name: str) -> None:
         there = self.mirror.objects.get(name)
         if there is None:
             return
-        await self._client.delete(_KIND, name, uid=there.uid)
+        await self._client.delete(kube.NETWORK_POLICIES, name, uid=there.uid)
         log.info("network policy removed", extra={"policy": name})
         self.mirror.drop(name)
         self._written.pop(name, None)
