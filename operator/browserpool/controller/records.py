@@ -6,7 +6,7 @@ from browserpool.lib import clock
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.nodes import Node
 from browserpool.model.pool import BrowserPool, PoolSpec
-from browserpool.store import browsers, connect, nodes, pools, regions, sessions, usage
+from browserpool.store import browsers, connect, nodes, outcomes, pools, regions, sessions, usage
 
 _PRUNE_EVERY = 3600.0
 _COMPARE_EVERY = 60.0
@@ -15,6 +15,8 @@ _REMEMBERED = 86400.0
 """Seconds that ended sessions and gone browsers stay in the store."""
 _USAGE_REMEMBERED = 32 * 86400.0
 """Seconds that the browser time of a day stays there: a month can be looked back upon."""
+_OUTCOMES_REMEMBERED = 7 * 86400.0
+"""Seconds that a minute's outcomes stay there."""
 
 
 _Written = tuple[int, PoolSpec]
@@ -70,6 +72,7 @@ class Records:
         await browsers.prune(self._db, older_than=_REMEMBERED)
         await regions.prune(self._db, older_than=_REMEMBERED)
         await usage.prune(self._db, older_than=_USAGE_REMEMBERED)
+        await outcomes.prune(self._db, older_than=_OUTCOMES_REMEMBERED)
 
 
 def _written(pool: BrowserPool) -> _Written:

@@ -20,6 +20,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``addresses``      which networks are not public
 ``nodes``          the region and zone of a node
 ``crawls``         a crawl's job, its queue, its records
+``outcomes``       how requests ended and how long they took, as sums; quantiles
 ``tokens``         a client's bearer token as it is kept
 ``heartbeats``     what an agent says of itself, and what it is told in return
 ``credentials``    keys derived for each browser, claim tokens, hashed bearer tokens

@@ -140,6 +140,10 @@ class TooManyRequests(BrowserpoolError):
     default_code = Code.TOO_MANY
 
 
+class QueueFull(TooManyRequests):
+    """As many requests wait for the pool's browsers as may: it is the pool that is short, whoever asks."""
+
+
 class StaleFence(BrowserpoolError):
     """The claim is older than the browser's newest: whoever holds it has lost the browser."""
 

@@ -27,6 +27,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``agents``     calls to agents
 ``dbclock``    the database's time, which claim tokens are written in
 ``actions``    quick actions
+``outcomes``   how requests ended, and how long they took
 ``cache``      answers of quick actions, given again for a while
 ``extract``    json: what goes to the agent for it, and what comes back (pure)
 ``ai``         language models: whom to ask, what, and what they say

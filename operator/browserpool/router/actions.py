@@ -14,7 +14,7 @@ from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import clock
-from browserpool.model import agentapi, claims, errors
+from browserpool.model import agentapi, claims, errors, outcomes
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import envelope, shared
 from browserpool.model.wire import extract as extract_wire
@@ -95,7 +95,9 @@ async def perform(
                 return web.Response(body=hit.answer.body, headers=policy.headers(hit.answer, age=hit.age))
             if short:
                 await turn.enter_async_context(call.counted())
-            answer = await _done(call, job, whole=whole)
+            with call.services.outcomes.timed(wanted.pool, action) as counted:
+                answer = await _done(call, job, whole=whole)
+                counted.failed = outcomes.is_failure(answer.status)
             timing.outcome = "ok" if answer.status < 400 else _OUTCOMES.get(answer.status, "error")
             return answer
 

@@ -22,6 +22,7 @@ from browserpool.router import (
     dbclock,
     door,
     loopback,
+    outcomes,
     place,
     quotas,
     recording,
@@ -58,6 +59,7 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
     """
     async with contextlib.AsyncExitStack() as stack:
         parts = await _parts(config, stack)
+        stack.push_async_callback(parts.outcomes.stop)
         await parts.catalog.reload()
         await parts.place.settle()
         crawler = worker.Crawler(parts)
@@ -131,6 +133,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
             background=background,
         ),
         heartbeats=writer,
+        outcomes=outcomes.Outcomes(db=db),
         background=background,
         documentation=documentation.Documentation(routes.ROUTES, said=said.SAID),
     )
@@ -233,6 +236,7 @@ def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asy
         (crawler.tidy, worker.TIDY_EVERY, "end and forget crawls"),
         (parts.cache.sweep, keeping.SWEEP_EVERY, "sweep the cache"),
         (count_usage, config.usage_interval, "count tokens' browser time"),
+        (parts.outcomes.write, outcomes.WRITE_EVERY, "write how requests ended"),
         (functools.partial(recording.prune, parts), recording.PRUNE_EVERY, "forget recordings"),
     )
     return [

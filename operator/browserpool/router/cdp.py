@@ -15,7 +15,7 @@ from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import chance
-from browserpool.model import claims, errors, terms
+from browserpool.model import claims, errors, outcomes, terms
 from browserpool.router import actions, binding, bridge, holding, lookup, services, target
 from browserpool.store import sessions
 
@@ -35,7 +35,8 @@ async def launched(call: services.Call, wanted: target.Target, *, once: bool = F
         return await dial(call, held)
 
     async with counted(call) as count:
-        held, socket = await call.services.claiming.engage(wanted, connect)
+        with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
+            held, socket = await call.services.claiming.engage(wanted, connect)
         count(held)
     held.asked_to_close = once
     return await serve(call, held, socket, headers=actions.browser_headers(wanted, held))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from browserpool import __version__
 from browserpool.lib import web as lib_web
-from browserpool.model import claims, errors, names
+from browserpool.model import claims, errors, names, outcomes
 from browserpool.router import actions, cdp, devtools, lookup, services
 
 
@@ -39,7 +39,8 @@ async def new(call: services.Call) -> web.StreamResponse:
     """PUT /json/new: claim a browser and open a page in it (``?https://…``); it stays for ``keep_alive``."""
     wanted = await call.wanted(claims.SessionKind.CDP)
     async with cdp.counted(call) as count:
-        held, entry = await call.services.claiming.engage(wanted, lambda held: devtools.opened(call, held))
+        with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
+            held, entry = await call.services.claiming.engage(wanted, lambda held: devtools.opened(call, held))
         count(held)
     return lib_web.json_response(entry, headers=actions.browser_headers(wanted, held))
 

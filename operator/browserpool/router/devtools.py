@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from browserpool.lib import web as lib_web
-from browserpool.model import agentapi, claims, errors, live_view, names, terms
+from browserpool.model import agentapi, claims, errors, live_view, names, outcomes, terms
 from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
 from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services
@@ -40,7 +40,8 @@ async def create(call: services.Call) -> web.StreamResponse:
         return making.linked(call, held, await chrome(call, held, "list"), milliseconds=expires) if targets else None
 
     async with cdp.counted(call) as count:
-        held, found = await call.services.claiming.engage(wanted, look)
+        with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
+            held, found = await call.services.claiming.engage(wanted, look)
         count(held)
     answer: dict[str, Any] = {
         "sessionId": held.session_id,

@@ -11,7 +11,19 @@ from browserpool.lib import chance, tasks
 from browserpool.model import agentapi, claims, errors, tokens
 from browserpool.model import terms as session_terms
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
-from browserpool.router import addresses, agents, catalog, claiming, dbclock, holding, place, quotas, settings, target
+from browserpool.router import (
+    addresses,
+    agents,
+    catalog,
+    claiming,
+    dbclock,
+    holding,
+    outcomes,
+    place,
+    quotas,
+    settings,
+    target,
+)
 from browserpool.router.ai import client
 from browserpool.router.cache import keeping
 from browserpool.router.mcpserver import hosting
@@ -36,6 +48,7 @@ class Services:
     agents: agents.Agents
     claiming: claiming.Claiming
     heartbeats: heartbeats.BatchWriter
+    outcomes: outcomes.Outcomes
     background: tasks.Background
     documentation: documentation.Documentation
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)

@@ -97,7 +97,7 @@ class Waiting:
 
         Raises:
             errors.NoBrowser: none became free in time, or the region is too stale to be trusted.
-            errors.TooManyRequests: as many wait already as may.
+            errors.QueueFull: as many wait already as may.
             errors.Unavailable: the store cannot be reached, or this router is stopping.
         """
         if (request.pool, request.region) not in self._lanes:
@@ -120,7 +120,7 @@ class Waiting:
         if self._depth[pool] >= patience.limit:
             metrics.QUEUE_SECONDS.labels(pool, "refused").observe(0)
             metrics.REFUSED.labels("queue_full").inc()
-            raise errors.TooManyRequests(
+            raise errors.QueueFull(
                 f"{self._depth[pool]} requests wait for a browser of pool {pool} already; ask again, or add replicas.",
                 retry_after=FULL_RETRY_AFTER,
             )

@@ -18,6 +18,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``heartbeats``   the batch writer
 ``regions``      regions, and how far behind their heartbeats are
 ``cache``        answers of quick actions that routers share for a while
+``outcomes``     how requests to pools ended, by minutes
 ``nodes``        the cluster's nodes, their regions and zones
 ``pools``        pools as the routers are to see them
 ``crawls``       crawls: jobs, their queues, politeness, results

@@ -228,6 +228,20 @@ create table usage_rounds (
 
 insert into usage_rounds default values;
 
+-- Written by: routers; controller or `up` prunes it. How requests ended and how long they took, by minutes.
+create table outcomes (
+    requests bigint not null,
+    failures bigint not null,
+    seconds double precision not null,      -- of all of them together
+    minute timestamptz not null,
+    pool text collate "C" not null,
+    arm text collate "C" not null,          -- who served: the pool, or its upstream
+    template text collate "C" not null,     -- what the browser was started with, hashed; empty: not known
+    action text collate "C" not null,
+    buckets bigint[] not null,              -- how many took how long; the bounds are in model/outcomes.py
+    primary key (pool, minute, arm, template, action)
+) with (fillfactor = 50);
+
 -- The statement that takes a session off its browser, and says why, writes the history in the same breath. The trigger names
 -- close_reason, which neither claims nor heartbeats touch: they would otherwise pay for its condition.
 create function record_ended_session() returns trigger language plpgsql as $$
