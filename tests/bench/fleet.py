@@ -100,10 +100,11 @@ async def beats(*, dsn, first, count, interval, seconds, warm_up, sequence, sett
 
 
 async def claimed(*, dsn, seconds, warm_up, per_second):
-    """Claims at an even pace, each released a moment later; their times in ms."""
-    times = []
+    """Claims at an even pace, each released a moment later: their times in ms, and how many were refused since the region was stale."""
+    times, stale = [], 0
 
     async def one(counted):
+        nonlocal stale
         request = claims.ClaimRequest(
             session_id=SessionId(chance.unique_id()), pool=PoolName("bench"), region=RegionName("eu"),
             kind=claims.SessionKind.ACTION, keep_alive=10, holder=HolderId("bench"),
@@ -112,6 +113,9 @@ async def claimed(*, dsn, seconds, warm_up, per_second):
         answer = await leases.claim(db, request, freshness=1e6)
         if counted:
             times.append((clock.monotonic() - began) * 1000)
+            stale += answer.outcome is claims.Outcome.STALE
+        if answer.outcome is claims.Outcome.STALE:
+            return
         assert answer.claim is not None, answer.outcome
         await asyncio.sleep(0.05)
         await leases.release(db, session_id=request.session_id, fence=answer.claim.fence, clean=True)
@@ -121,7 +125,7 @@ async def claimed(*, dsn, seconds, warm_up, per_second):
         for n in range(int((warm_up + seconds) * per_second)):
             await asyncio.sleep(max(0.0, began + n / per_second - clock.monotonic()))
             group.create_task(one(n > warm_up * per_second))
-    return {"times": times}
+    return {"times": times, "stale": stale / len(times)}
 
 
 def main(order):

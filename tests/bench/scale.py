@@ -51,19 +51,20 @@ def one(dsn, size, settings):
         for n in range(WRITERS)
     ]
     claims = process(what="claims", per_second=CLAIMS_PER_SECOND, **times)
-    seen = [finished(fleet) for fleet in fleets]
+    seen, claimed = [finished(fleet) for fleet in fleets], finished(claims)
     lags = [lag for fleet in seen for lag in fleet["lags"]]
     return {
         "rows": sum(fleet["written"] for fleet in seen) / SECONDS,
         "wanted": size / INTERVAL,
         "lag": pgbench.percentile(lags, 99),
         "a_row": statistics.mean(fleet["a_row"] for fleet in seen) * 1000,
-        "claim": pgbench.percentile(finished(claims)["times"], 99),
+        "claim": pgbench.percentile(claimed["times"], 99),
+        "stale": claimed["stale"],
     }
 
 
 def keeps_up(found):
-    return found["lag"] < MAX_LAG and found["rows"] > 0.95 * found["wanted"]
+    return found["lag"] < MAX_LAG and found["rows"] > 0.95 * found["wanted"] and not found["stale"]
 
 
 def run(progress):
@@ -93,4 +94,5 @@ def figures_of(row):
         figures.Figure(name=f"{name}: lag p99", value=row["lag"], unit="s", target="< 2"),
         figures.Figure(name=f"{name}: batch p95 a row", value=row["a_row"], unit="ms"),
         figures.Figure(name=f"{name}: claim p99", value=row["claim"], unit="ms"),
+        figures.Figure(name=f"{name}: claims refused, the region being stale", value=100 * row["stale"], unit="%"),
     ]  # fmt: skip
