@@ -4,16 +4,13 @@ Chromium takes some 70 ms to answer, and so do our imports, several times over: 
 """
 
 import gc
-import logging
 import os
 import sys
 from collections.abc import Callable
 
 from browserpool.agent import launch, processes
 from browserpool.agent.settings import AgentSettings
-from browserpool.lib import logs, plain, settings
-
-log = logging.getLogger("browserpool.agent")
+from browserpool.lib import plain, settings
 
 
 def main() -> int:
@@ -23,12 +20,20 @@ def main() -> int:
     except settings.SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logs.setup(process="agent", form=wanted.log_format, level=wanted.log_level)
-    processes.hide_memory()
+    ahead: launch.Ahead | str
     try:
         ahead = launch.ahead(wanted)
     except (launch.NotFound, OSError) as error:
-        log.error("Chromium cannot be started: %s", error)  # noqa: TRY400 - the message is the whole story
+        ahead = f"Chromium cannot be started: {error}"
+    # Before the spawn, this and what logs need would take a tenth of the time until Chromium runs. No page is loaded in it yet.
+    processes.hide_memory()
+    import logging
+
+    from browserpool.lib import logs
+
+    logs.setup(process="agent", form=wanted.log_format, level=wanted.log_level)
+    if isinstance(ahead, str):
+        logging.getLogger("browserpool.agent").error(ahead)
         return 4
     return _import_app(wanted)(wanted, ahead=ahead)
 
