@@ -114,15 +114,30 @@ async def _updates(fleet):
         return await (await connection.execute(query)).fetchone()
 
 
-async def test_a_row_that_cannot_be_held_does_not_fail_its_batch(fleet):
+@pytest.mark.parametrize("fault", [{"browser_id": "nul\0byte"}, {"browser_id": "half \ud83d"}, {"memory_bytes": 2**63}])
+async def test_a_row_that_cannot_be_held_does_not_fail_its_batch(fleet, fault):
     agents = [await fleet.ready(ordinal) for ordinal in range(7)]
     async with heartbeats.BatchWriter(fleet.db) as writer:
-        bad = dataclasses.replace(agents[3].word(), browser_id="nul\0byte")
+        bad = dataclasses.replace(agents[3].word(), **fault)
         words = [bad if agent is agents[3] else agent.word(load=4.0) for agent in agents]
         replies = await asyncio.gather(*(writer.submit(word) for word in words), return_exceptions=True)
     assert isinstance(replies[3], errors.InvalidRequest)
     assert all(reply.known for reply in replies[:3] + replies[4:])
     assert [row.load for row in await browsers.listing(fleet.db)] == [4, 4, 4, 0, 4, 4, 4]
+
+
+ODD = ('a"b', '","', "a\\b", '\\"', "a,b", "{a}", "null", "", " a ", "a\nb", "\u00e9\U0001f600")
+
+
+async def test_names_of_any_letters_are_told_apart(fleet):
+    agents = [await fleet.ready(n) for n in range(2)]
+    odd = [dataclasses.replace(agents[0].word(), browser_id=name) for name in ODD]
+    for batch in ([*odd, *(agent.word(load=3.0) for agent in agents)], [agents[0].word(load=5.0)]):
+        replies = await heartbeats.write(fleet.db, batch)
+        known = {browser_id for (browser_id, _), reply in replies.items() if reply.known}
+        assert replies.keys() == {(word.browser_id, word.incarnation) for word in batch}
+        assert known == {word.browser_id for word in batch if word.browser_id not in ODD}
+    assert [(await fleet.row(agent.browser_id)).load for agent in agents] == [5.0, 3.0]
 
 
 async def test_a_full_batch_is_written_at_once(fleet):

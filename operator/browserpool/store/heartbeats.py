@@ -295,22 +295,38 @@ async def write(db: connect.Database, heartbeats: Sequence[Heartbeat]) -> dict[S
 
 def _keys(heartbeats: Sequence[Heartbeat]) -> dict[str, object]:
     return {
-        "browser_ids": [heartbeat.browser_id for heartbeat in heartbeats],
-        "incarnations": [heartbeat.incarnation for heartbeat in heartbeats],
-        "clean_fences": [heartbeat.clean_fence for heartbeat in heartbeats],
+        "browser_ids": _names(heartbeat.browser_id for heartbeat in heartbeats),
+        "incarnations": _numbers(heartbeat.incarnation for heartbeat in heartbeats),
+        "clean_fences": _numbers(heartbeat.clean_fence for heartbeat in heartbeats),
     }
 
 
 def _columns(heartbeats: Sequence[Heartbeat]) -> dict[str, object]:
     return {
         **_keys(heartbeats),
-        "sequences": [heartbeat.sequence for heartbeat in heartbeats],
-        "healthy": [heartbeat.healthy for heartbeat in heartbeats],
-        "loads": [heartbeat.load for heartbeat in heartbeats],
-        "uses": [heartbeat.uses for heartbeat in heartbeats],
-        "restarts": [heartbeat.restarts for heartbeat in heartbeats],
-        "memory_bytes": [heartbeat.memory_bytes for heartbeat in heartbeats],
+        "sequences": _numbers(heartbeat.sequence for heartbeat in heartbeats),
+        "healthy": _numbers(heartbeat.healthy for heartbeat in heartbeats),
+        "loads": _numbers(heartbeat.load for heartbeat in heartbeats),
+        "uses": _numbers(heartbeat.uses for heartbeat in heartbeats),
+        "restarts": _numbers(heartbeat.restarts for heartbeat in heartbeats),
+        "memory_bytes": _numbers(heartbeat.memory_bytes for heartbeat in heartbeats),
     }
+
+
+# A batch's columns as Postgres writes arrays: psycopg goes through a list element by element, for two thirds of all the time that a
+# batch takes of a router.
+
+
+def _numbers(values: Iterable[float | None]) -> str:
+    return "{" + ",".join(map(repr, values)).replace("None", "null") + "}"
+
+
+def _names(values: Iterable[str]) -> str | list[str]:
+    names = list(values)
+    written = '","'.join(names)
+    if not names or written.count('"') != 2 * (len(names) - 1) or "\\" in written or "\0" in written:
+        return names
+    return '{"' + written + '"}'
 
 
 def _reply(*, browser_id: str, incarnation: int, known: bool = True, **columns: Any) -> tuple[Sender, Reply]:
