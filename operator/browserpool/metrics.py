@@ -18,7 +18,7 @@ BROWSERS = Gauge(
 )
 BROWSERS_WANTED = Gauge(
     "browserpool_browsers_wanted",
-    "Browsers to keep ready, as the pool's spec has it",
+    "Browsers to keep ready, as the pool's spec has it, or as its autoscaling finds",
     ["pool", "region"],
     registry=REGISTRY,
 )

@@ -142,6 +142,26 @@ def model_takes(manifest):
         ),
         ({"refill": {"maxRate": 0}}, "spec.refill.maxRate: Invalid value: 0: must be at least 0.01"),
         ({"refill": {"maxBatch": 0}}, "spec.refill.maxBatch in body should be greater than or equal to 1"),
+        ({"autoscaling": {}}, "spec.autoscaling.maxReplicas: Required value"),
+        (
+            {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}},
+            "spec.autoscaling.minReplicas: Invalid value: minReplicas must not be above maxReplicas",
+        ),
+        (
+            {"autoscaling": {"maxReplicas": 4, "schedule": [{"from": "08:00", "to": "09:00", "minReplicas": 5}]}},
+            "spec.autoscaling.schedule: Invalid value: the minReplicas of an hour must not be above maxReplicas",
+        ),
+        (
+            {"autoscaling": {"maxReplicas": 4, "schedule": [{"from": "8:00", "to": "09:00", "minReplicas": 1}]}},
+            "spec.autoscaling.schedule[0].from in body should match",
+        ),
+        (
+            {
+                "autoscaling": {"maxReplicas": 4},
+                "regions": [{"name": "eu", "replicas": 4, "maxReplicas": 3}],
+            },
+            "spec.regions[0].maxReplicas: Invalid value: maxReplicas must not be below replicas",
+        ),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
 )
@@ -182,6 +202,20 @@ GOOD = [
     {"egress": {"allow": ["10.0.0.1/8", "192.168.1.1", "fd00::/8", "::1"], "deny": ["0.0.0.0/0"]}},
     {"chromium": {"features": []}, "networkPolicy": "Unmanaged", "refill": {"maxRate": 0.5}},
     {"chromium": {"features": ["WebMCP", "WebGL"]}, "refill": {"maxRate": 20}},
+    {"replicas": 9, "maxReplicas": 3, "autoscaling": {"maxReplicas": 20}},
+    {"autoscaling": {"maxReplicas": 1}, "regions": [{"name": "eu", "maxReplicas": 0}]},
+    {
+        "maxReplicas": 50,
+        "autoscaling": {
+            "minReplicas": 2,
+            "maxReplicas": 20,
+            "buffer": 3,
+            "scaleDownDelay": "10m",
+            "schedule": [
+                {"days": ["Mon", "Sun"], "from": "22:00", "to": "06:00", "timeZone": "Europe/Berlin", "minReplicas": 8}
+            ],
+        },
+    },
     {"chromium": {"image": "registry.example/chromium:1", "args": ["--lang=de", ""]}},
     {
         "template": {
@@ -235,6 +269,40 @@ async def test_a_good_pool_is_stored_as_the_model_reads_it(tried, spec):
         ("refill.maxRate", [0.01, 0.009, 0, -1, 1, 1.5, "1", True, 10_000, 10_001, 10_000.5, 1e-9]),
         ("refill.maxBatch", [1, 1.0, 1.5, "1", True, 10_000, 10_001]),
         ("replicas", [0, 500_000, 500_001, None]),
+        (
+            "autoscaling",
+            [
+                {"maxReplicas": 5, **more}
+                for more in (
+                    {},
+                    {"maxReplicas": 0},
+                    {"minReplicas": 6},
+                    {"buffer": 0},
+                    {"buffer": "100%"},
+                    {"buffer": "5"},
+                    {"scaleDownDelay": 0},
+                    {"scaleDownDelay": "soon"},
+                    {"schedule": []},
+                )
+            ],
+        ),
+        (
+            "autoscaling",
+            [
+                {"maxReplicas": 5, "schedule": [{"from": begin, "to": end, "minReplicas": 1, "days": days}]}
+                for begin, end, days in (
+                    ("00:00", "00:00", []),
+                    ("23:59", "09:00", ["Mon"]),
+                    ("24:00", "09:00", []),
+                    ("09:60", "09:00", []),
+                    ("09:00:00", "10:00", []),
+                    ("9:00", "10:00", []),
+                    ("09:00", "10:00", ["Mon", "Mon"]),
+                    ("09:00", "10:00", ["mon"]),
+                    (900, "10:00", []),
+                )
+            ],
+        ),
     ],
 )
 async def test_what_the_api_server_takes_the_model_can_read(tried, at, values):
@@ -295,6 +363,7 @@ def shop(api):
         ]
     ]
     counts = {"replicas": 3, "desiredReplicas": 2, "readyReplicas": 1, "claimedReplicas": 1, "updatedReplicas": 3}
+    counts["warmReplicas"] = 2
     status = {**counts, "selector": "browserpool.dev/pool=shop", "conditions": said}
     arguments = ("patch", "bp", "shop", "--namespace", NAMESPACE, "--subresource=status", "--type=merge", "--patch")
     api.kubectl(*arguments, json.dumps({"status": status}))
@@ -344,7 +413,7 @@ def test_kubectl_scale_changes_replicas_and_is_held_to_the_rules(shop):
 def test_the_scale_subresource_is_an_autoscalers(shop):
     path = f"/apis/{API}/namespaces/{NAMESPACE}/browserpools/shop/scale"
     scale = json.loads(shop.kubectl("get", "--raw", path))
-    assert (scale["spec"]["replicas"], scale["status"]) == (2, {"replicas": 3, "selector": "browserpool.dev/pool=shop"})
+    assert (scale["spec"]["replicas"], scale["status"]) == (2, {"replicas": 2, "selector": "browserpool.dev/pool=shop"})
 
 
 def test_writing_the_status_is_no_change_of_the_pool(shop):

@@ -176,7 +176,9 @@ def unknown(value, node, path=""):
 def test_the_status_that_is_written_is_the_status_that_is_kept():
     pool = BrowserPool.model_validate({"metadata": {"name": "shop"}})
     heard = [RegionStatus(region=RegionName("local"), lag=3.0, stale=True, writers=1)]
-    summary = status.summary(pool, seen.World(pool=PoolName("shop")), heard=heard)
+    scaled = seen.Scaled(wanted=1, kept=1, reason="Demand", message="")
+    world = seen.World(pool=PoolName("shop"), scaled=((RegionName("local"), scaled),))
+    summary = status.summary(pool, world, heard=heard)
     now = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
     written = status.manifest(summary, previous_conditions=(), now=now)
     node = at(BOTH[0], ".status")

@@ -1,5 +1,6 @@
 """What is read of pools, pods and nodes, and what a person is told: by examples."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -339,6 +340,32 @@ COMPLAINTS = notices.Complaints(unplaced={EU: "0/3 nodes"}, failing={EU: "no suc
 )
 def test_what_changed_is_told_once(before, now, expected):
     assert [one.reason for one in notices.of_change(before, now, complaints=COMPLAINTS)] == expected
+
+
+def autoscaled(number):
+    status_ = shown(wanted_=number, ready=number)
+    scaled = seen.Scaled(wanted=number, kept=number, reason="Demand", message="so it is")
+    return dataclasses.replace(status_, regions=(dataclasses.replace(status_.regions[0], scaled=scaled),))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told"),
+    [
+        ([2, 3], ["eu is to keep 3 ready, 2 before: so it is"]),
+        ([20, 24, 20, 16, 20], []),
+        ([20, 26], ["eu is to keep 26 ready, 20 before: so it is"]),
+        ([20, 22, 24, 26, 28], ["eu is to keep 26 ready, 20 before: so it is"]),
+        ([20, 17, 15], ["eu is to keep 15 ready, 20 before: so it is"]),
+        ([0, 1, 0], ["eu is to keep 1 ready, 0 before: so it is", "eu is to keep 0 ready, 1 before: so it is"]),
+    ],
+)
+def test_of_what_autoscaling_does_small_changes_are_told_when_they_have_added_up(numbers, told):
+    before, said = None, []
+    for number in numbers:
+        now = autoscaled(number)
+        said += [one.message for one in notices.of_change(before, now, complaints=COMPLAINTS) if one.reason == "Scaled"]
+        before = notices.remembered(before, now)
+    assert said == told
 
 
 def test_scheduler_and_kubelet_are_quoted_each_where_it_belongs():

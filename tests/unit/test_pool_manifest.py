@@ -16,6 +16,11 @@ def manifest(**spec):
     }
 
 
+def hours(**more):
+    one = {"from": "08:00", "to": "09:00", "minReplicas": 1, **more}
+    return {"maxReplicas": 4, "schedule": [one]}
+
+
 def test_the_names_of_browsers_fit_a_host_name():
     def read(pool_name, region):
         return pool.BrowserPool.model_validate(
@@ -69,6 +74,26 @@ def test_without_a_maximum_the_pool_does_not_grow():
         ({"sessions": {"keepAlive": True}}, "written like 90s, 5m or 1h30m"),
         ({"sessions": {"recycle": "Maybe"}}, "'Restart' or 'Delete'"),
         ({"egress": {"allow": ["10.0.0.0/33"]}}, "10.0.0.0/33"),
+        ({"autoscaling": {}}, "maxReplicas\n  Field required"),
+        ({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}, "minReplicas 5 is above maxReplicas 4"),
+        ({"autoscaling": hours(minReplicas=5)}, "schedule: minReplicas 5 is above maxReplicas 4"),
+        (
+            {"autoscaling": hours(timeZone="Europe/Bielefeld")},
+            "there is no time zone Europe/Bielefeld; zones are named",
+        ),
+        ({"autoscaling": hours(timeZone="../etc/passwd")}, "there is no time zone ../etc/passwd"),
+        ({"autoscaling": hours(timeZone="Europe")}, "there is no time zone Europe;"),
+        ({"autoscaling": hours(timeZone="")}, "at least 1 character"),
+        ({"autoscaling": hours(days=["Monday"])}, "'Mon', 'Tue'"),
+        ({"autoscaling": hours(days=["Mon", "Mon"])}, "each day may stand once"),
+        ({"autoscaling": hours(**{"from": "8:00"})}, "should match pattern"),
+        ({"autoscaling": hours(to="24:00")}, "should match pattern"),
+        ({"autoscaling": hours(to=1440)}, "should be a valid string"),
+        ({"autoscaling": {"maxReplicas": 4, "buffer": "101%"}}, "percentage from 0% to 100%"),
+        (
+            {"autoscaling": {"maxReplicas": 4}, "regions": [{"name": "eu", "replicas": 4, "maxReplicas": 3}]},
+            "maxReplicas 3 below replicas 4",
+        ),
     ],
 )
 def test_a_bad_manifest_is_refused_in_words(spec, words):
@@ -87,7 +112,12 @@ def test_durations(written, seconds):
 
 def test_a_manifest_survives_being_stored():
     read = pool.BrowserPool.model_validate(
-        manifest(replicas=3, sessions={"keepAlive": "90s"}, egress={"allow": ["10.0.0.0/8"]})
+        manifest(
+            replicas=3,
+            sessions={"keepAlive": "90s"},
+            egress={"allow": ["10.0.0.0/8"]},
+            autoscaling=hours(days=["Mon"], timeZone="Europe/Berlin"),
+        )
     )
     stored = read.model_dump(mode="json", by_alias=True)
     assert stored["spec"]["sessions"]["keepAlive"] == "90s"
@@ -106,3 +136,21 @@ def test_a_manifest_survives_being_stored():
 def test_spillover(mode, when_empty, when_stale):
     spillover = pool.Spillover(mode)
     assert (spillover.when_empty, spillover.when_stale) == (when_empty, when_stale)
+
+
+def test_with_autoscaling_replicas_mean_nothing_and_maxreplicas_bounds():
+    spec = pool.BrowserPool.model_validate(
+        manifest(
+            replicas=50, autoscaling={"maxReplicas": 8}, regions=[{"name": "eu"}, {"name": "us", "maxReplicas": 0}]
+        )
+    ).spec
+    assert [spec.most(region) for region in spec.regions] == [8, 0]
+    both = pool.BrowserPool.model_validate(manifest(replicas=50, maxReplicas=9, autoscaling={"maxReplicas": 20})).spec
+    assert both.most(both.regions[0]) == 9
+
+
+def test_a_time_that_yaml_took_for_a_number_is_a_time():
+    """YAML 1.1 reads an unquoted 22:00 as 22 * 60."""
+    spec = pool.BrowserPool.model_validate(manifest(autoscaling=hours(**{"from": 22 * 60, "to": 0}))).spec
+    assert spec.autoscaling is not None
+    assert [(one.begin, one.end) for one in spec.autoscaling.schedule] == [("22:00", "00:00")]

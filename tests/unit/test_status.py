@@ -197,6 +197,7 @@ def test_the_status_as_the_object_bears_it():
         "readyReplicas": 1,
         "claimedReplicas": 1,
         "updatedReplicas": 3,
+        "warmReplicas": 2,
         "selector": "browserpool.dev/pool=shop",
         "regions": [
             {
@@ -224,7 +225,26 @@ def test_the_status_as_the_object_bears_it():
         ("Degraded", "False", "AsExpected"),
         ("DatabaseFresh", "True", "Fresh"),
         ("SpilloverActive", "False", "OwnRegionServes"),
+        ("Autoscaling", "False", "Off"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ready", "claimed", "regions", "warm"),
+    [
+        (3, 0, [{"name": "east"}], 3),
+        (3, 2, [{"name": "east"}], 3),
+        (3, 2, [{"name": "east"}, {"name": "west"}], 2),
+        (3, 2, [{"name": "east"}, {"name": "west", "replicas": 7}], 3),
+        (3, 2, [{"name": "east", "replicas": 9}, {"name": "west"}], 0),
+        (3, 2, [{"name": "east", "replicas": 3}, {"name": "west", "replicas": 7}], 2),
+    ],
+)
+def test_the_scale_subresource_counts_as_replicas_does(ready, claimed, regions, warm):
+    """West has none; what is in use is not counted, nor is a region whose number another field has."""
+    rows = [row(n) for n in range(ready)] + [row(ready + n, BrowserState.CLAIMED) for n in range(claimed)]
+    found = summary(rows, pods(*range(ready + claimed)), replicas=3, maxReplicas=20, regions=regions)
+    assert found.warm_replicas == warm
 
 
 def test_a_condition_is_whole():

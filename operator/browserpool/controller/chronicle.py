@@ -37,9 +37,10 @@ class Chronicle:
             unplaced={pod.region: pod.complaint for pod in complaining if not pod.schedulable},
             failing={pod.region: pod.complaint for pod in complaining if pod.failing},
         )
-        for notice in notices.of_change(self._before.get(one.name), now, complaints=complaints):
+        before = self._before.get(one.name)
+        for notice in notices.of_change(before, now, complaints=complaints):
             self._recorder.note(about(one), notice)
-        self._before[one.name] = now
+        self._before[one.name] = notices.remembered(before, now)
 
     def say(self, one: Wanted, notice: notices.Notice) -> None:
         """This is to be told."""

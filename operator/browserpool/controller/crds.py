@@ -28,7 +28,7 @@ _TEXT, _ITEMS = 1024, 256
 """Bounds of what the models leave open."""
 _SCALE: Final = {
     "specReplicasPath": ".spec.replicas",
-    "statusReplicasPath": ".status.replicas",
+    "statusReplicasPath": ".status.warmReplicas",
     "labelSelectorPath": ".status.selector",
 }
 
@@ -40,6 +40,9 @@ def browserpools() -> Schema:
     properties["template"] = {"description": properties["template"]["description"]} | crds_texts.TEMPLATE
     properties["regions"] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
     properties["chromium"]["properties"]["features"] |= {"x-kubernetes-list-type": "set"}
+    properties["autoscaling"]["properties"]["schedule"]["items"]["properties"]["days"] |= {
+        "x-kubernetes-list-type": "set"
+    }
     _add_rules(spec, crds_texts.POOL_RULES)
     # Without this an object that has no spec at all would be stored without the defaults.
     spec["default"] = _begun(model_pool.PoolSpec())

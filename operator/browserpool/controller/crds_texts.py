@@ -95,7 +95,8 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             field=".regions",
         ),
         _rule(
-            f"self.regions.all(r, {_MOST} >= {_WANTED})",
+            # Where autoscaling finds the number, it stays below maxReplicas, and replicas means nothing.
+            f"has(self.autoscaling) || self.regions.all(r, {_MOST} >= {_WANTED})",
             "a region would have maxReplicas below replicas; where a region has no number of its own, the pool's holds",
             field=".regions",
         ),
@@ -110,6 +111,18 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             "!has(self.maxReplicas) || !has(self.replicas) || self.maxReplicas >= self.replicas",
             "maxReplicas must not be below replicas",
             field=".maxReplicas",
+        ),
+    ),
+    "autoscaling": (
+        _rule(
+            "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be above maxReplicas",
+            field=".minReplicas",
+        ),
+        _rule(
+            "!has(self.schedule) || self.schedule.all(h, h.minReplicas <= self.maxReplicas)",
+            "the minReplicas of an hour must not be above maxReplicas",
+            field=".schedule",
         ),
     ),
     "updateStrategy": (
@@ -154,6 +167,7 @@ _REGION: Final[Schema] = _object(
     {
         "name": _text("The region."),
         "desired": _count("Browsers to keep ready."),
+        "desiredReason": _text("What made autoscaling want so many; the condition Autoscaling says more."),
         "maxReplicas": _count("Browsers that may exist."),
         "replicas": _count("Browsers that exist."),
         "ready": _count("Free to be claimed."),
@@ -182,6 +196,10 @@ POOL_STATUS: Final[Schema] = _object(
         "readyReplicas": _count("Browsers that are free to be claimed."),
         "claimedReplicas": _count("Browsers that a session holds."),
         "updatedReplicas": _count("Browsers made from the present template."),
+        "warmReplicas": _count(
+            "Browsers that are ready or about to be, as spec.replicas counts them: of one region (the mean of those that have no "
+            "number of their own, rounded up), without those in use. The replicas of the scale subresource's status."
+        ),
         "selector": _text("The label selector of the pool's pods, for the scale subresource."),
         "regions": _list("The same by region.", _REGION, key="name"),
         "conditions": _CONDITIONS,

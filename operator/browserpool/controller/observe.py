@@ -45,9 +45,15 @@ class Observer:
         self._known: dict[tuple[PoolName, RegionName], frozenset[BrowserId]] = {}
 
     def world(
-        self, name: PoolName, pool: BrowserPool | None, rows: Iterable[Browser], pods: Mapping[BrowserId, Pod]
+        self,
+        name: PoolName,
+        pool: BrowserPool | None,
+        rows: Iterable[Browser],
+        pods: Mapping[BrowserId, Pod],
+        *,
+        scaled: tuple[tuple[RegionName, seen.Scaled], ...] = (),
     ) -> seen.World:
-        """All that exists of the pool ``name``, as it is now; ``rows`` and ``pods`` are those of that pool."""
+        """All that exists of the pool ``name``, as it is now; ``rows``, ``pods`` and ``scaled`` are those of that pool."""
         found = joined(rows, pods, pool=name)
         now = self._now()
         here: dict[RegionName, settling.Since] = {}
@@ -67,7 +73,15 @@ class Observer:
                 rate=pool.spec.refill.max_rate if pool is not None else None,
             )
             self._since[name, region_name] = here[region_name]
-        return seen.World(pool=name, browsers=found, settled=settling.ages(here, now=now))
+        return seen.World(pool=name, browsers=found, settled=settling.ages(here, now=now), scaled=scaled)
+
+
+def by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
+    """``rows``, in their order, by the pool that each is of."""
+    found: dict[PoolName, list[Browser]] = {}
+    for row in rows:
+        found.setdefault(row.pool, []).append(row)
+    return found
 
 
 def joined(rows: Iterable[Browser], pods: Mapping[BrowserId, Pod], *, pool: PoolName) -> tuple[seen.Browser, ...]:

@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from browserpool import metrics
 from browserpool.controller import (
     apply,
+    autoscaler,
     chronicle,
     installation,
     leftovers,
@@ -29,7 +30,7 @@ from browserpool.controller.desired import notices, plan, pod, seen, status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import errors
 from browserpool.model.browsers import Browser
-from browserpool.model.names import BrowserId, PoolName
+from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
 from browserpool.model.states import BrowserState
@@ -57,6 +58,7 @@ class _Look:
     name: PoolName
     one: wanted.Wanted | None
     pool: BrowserPool | None
+    scaled: tuple[tuple[RegionName, seen.Scaled], ...]
     problem: status.Condition | None
     rows: list[Browser]
     pods: Mapping[BrowserId, observe.Pod]
@@ -96,6 +98,7 @@ class Reconciler:
         self._leads = leads
         self._now = now
         self._observer = observe.Observer(now=now)
+        self._autoscaler = autoscaler.Autoscaler(now=now)
         self._records = records.Records(world.db, now=now)
         self._good: dict[PoolName, BrowserPool] | None = None
         self._leftovers = leftovers.Leftovers()
@@ -160,10 +163,11 @@ class Reconciler:
         await self._refresh()
         objects = {one.name: one for one in world.pools.objects.values()}
         good, problems = await self._understood(objects)
-        await self._records.publish(good)
+        rows = observe.by_pool(await browsers.listing(world.db))
+        scaled = self._autoscaler.scaled(good, rows)
+        await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.publish_nodes(world.nodes.published(good.values()))
         await self._records.prune()
-        rows = _by_pool(await browsers.listing(world.db))
         heard = await regions.listing(world.db)
         there = world.pods.by_pool()
         living = {name for name, of in rows.items() if any(row.state is not BrowserState.GONE for row in of)}
@@ -172,7 +176,8 @@ class Reconciler:
             look = _Look(
                 name=name,
                 one=objects.get(name),
-                pool=good.get(name),
+                pool=scaled[name].pool if name in scaled else None,
+                scaled=scaled[name].regions if name in scaled else (),
                 problem=problems.get(name),
                 rows=rows.get(name, []),
                 pods=there.get(name, {}),
@@ -203,6 +208,7 @@ class Reconciler:
         """What each pool wants, as last understood; and what is wrong with those that are not understood, or refused."""
         if self._good is None:
             self._good = {pool.name: pool for pool in await stored.listing(self._world.db)}
+            self._autoscaler.follow(self._good.values())
         clashes = wanted.colliding(objects.values())
         good: dict[PoolName, BrowserPool] = {}
         problems: dict[PoolName, status.Condition] = {}
@@ -239,7 +245,7 @@ class Reconciler:
         wants = None
         if one is not None and look.pool is not None:
             wants = wanted.installed(look.pool, image=world.defaults.image, mark=world.defaults.mark)
-        seen_world = self._observer.world(look.name, wants, look.rows, look.pods)
+        seen_world = self._observer.world(look.name, wants, look.rows, look.pods, scaled=look.scaled)
         actions = plan.plan(wants, seen_world)
         if one is not None and wants is not None and not await self._is_walled(one, wants):
             actions = tuple(action for action in actions if not isinstance(action, plan.Create))
@@ -317,13 +323,6 @@ def portion(actions: Sequence[plan.Action], *, turn: int) -> tuple[plan.Action, 
     together = [action for action in actions if isinstance(action, plan.Drain | plan.Forget | plan.Locate)]
     start = turn * _AT_ONCE % len(singly) if len(singly) > _AT_ONCE else 0
     return (*together, *(singly[start:] + singly[:start])[:_AT_ONCE])
-
-
-def _by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
-    found: dict[PoolName, list[Browser]] = {}
-    for row in rows:
-        found.setdefault(row.pool, []).append(row)
-    return found
 
 
 def _not_ready(reason: str, message: str) -> status.Condition:

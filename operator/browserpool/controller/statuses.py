@@ -74,6 +74,5 @@ def _essence(shown: Mapping[str, Any]) -> tuple[Any, ...]:
     """What is told at once: which conditions hold and why, and that the spec was seen."""
     return (
         shown.get("observedGeneration"),
-        shown.get("desiredReplicas"),
         {(one["type"], one["status"], one["reason"]) for one in shown.get("conditions") or ()},
     )

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
-from browserpool.controller import apply, observe, records
+from browserpool.controller import apply, autoscaler, observe, records
 from browserpool.controller.desired import plan, status
 from browserpool.local import agents
 from browserpool.model import errors
@@ -31,6 +31,7 @@ class Reconciler:
         self._wake = wake
         self._wanted: dict[PoolName, BrowserPool] = {}
         self._observer = observe.Observer()
+        self._autoscaler = autoscaler.Autoscaler()
         self._records = records.Records(db)
         self.statuses: Mapping[PoolName, status.PoolStatus] = {}
 
@@ -60,15 +61,18 @@ class Reconciler:
         Raises:
             errors.BrowserpoolError: the store cannot be reached, or refuses.
         """
-        await self.publish()
+        rows = observe.by_pool(await browsers.listing(self._db))
+        scaled = self._autoscaler.scaled(self._wanted, rows)
+        await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.prune()
-        rows = await browsers.listing(self._db)
-        alive = {row.pool for row in rows if row.state is not BrowserState.GONE} | self._hands.pools()
+        living = {name for name, of in rows.items() if any(row.state is not BrowserState.GONE for row in of)}
+        alive = living | self._hands.pools()
         changed = False
         statuses: dict[PoolName, status.PoolStatus] = {}
-        for name in sorted(alive | self._wanted.keys()):
-            pool = self._wanted.get(name)
-            world = self._observer.world(name, pool, [row for row in rows if row.pool == name], self._hands.pods(name))
+        for name in sorted(alive | scaled.keys()):
+            one = scaled.get(name)
+            pool, regions = (None, ()) if one is None else (one.pool, one.regions)
+            world = self._observer.world(name, pool, rows.get(name, []), self._hands.pods(name), scaled=regions)
             actions = plan.plan(pool, world)
             if pool is not None:
                 statuses[name] = status.summary(pool, world)
@@ -78,5 +82,5 @@ class Reconciler:
         return changed
 
     async def publish(self) -> None:
-        """Tell the routers of pools that are new, changed or gone."""
+        """Tell the routers of the pools, before there is a first round that does."""
         await self._records.publish(self._wanted)

@@ -63,6 +63,14 @@ class Browser:
     state_age: float
     age: float
 
+    def claims_since(self, fence: Fence | None) -> int:
+        """How often it was claimed since its fence was ``fence``; None: since its registration.
+
+        A registration's fence ends in 32 zero bits, and each claim adds one.
+        """
+        registration = self.fence >> 32 << 32
+        return self.fence - (registration if fence is None else max(fence, registration))
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Count:

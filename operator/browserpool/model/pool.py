@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from browserpool.model import names
+from browserpool.model.autoscaling import Autoscaling
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.quantities import Duration, IntOrPercent
 
@@ -236,12 +237,22 @@ class Egress(_Part):
 class PoolSpec(_Part):
     """What the pool is to be."""
 
-    replicas: int = Field(default=1, ge=0, le=500_000, description="Warm browsers to keep ready in each region.")
+    replicas: int = Field(
+        default=1,
+        ge=0,
+        le=500_000,
+        description="Warm browsers to keep ready in each region. Without effect where autoscaling is set.",
+    )
     max_replicas: int | None = Field(
         default=None,
         ge=0,
         le=500_000,
-        description="Browsers that may exist in each region, claimed ones included. Default: replicas.",
+        description="Browsers that may exist in each region, claimed ones included. Default: replicas, or autoscaling's "
+        "maxReplicas.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Finds how many browsers each region keeps ready, between two numbers. Default: as many as replicas says.",
     )
     regions: tuple[Region, ...] = Field(
         default=(Region(name="local"),), min_length=1, max_length=64, description="Where browsers stand."
@@ -286,10 +297,11 @@ class PoolSpec(_Part):
                 raise ValueError(
                     f"regions: {region.name} has backup {region.backup}, which is not among {', '.join(known)}"
                 )
-            if self.most(region) < self.wanted(region):
-                raise ValueError(
-                    f"regions: {region.name} has maxReplicas {self.most(region)} below replicas {self.wanted(region)}"
-                )
+            # Where autoscaling finds the number, maxReplicas merely bounds it, and what others write into replicas means nothing.
+            wanted = (region.replicas or 0) if self.autoscaling is not None else self.wanted(region)
+            most = region.max_replicas if self.autoscaling is not None else self.most(region)
+            if most is not None and most < wanted:
+                raise ValueError(f"regions: {region.name} has maxReplicas {most} below replicas {wanted}")
         return self
 
     def wanted(self, region: Region) -> int:
@@ -300,7 +312,9 @@ class PoolSpec(_Part):
         """Browsers that ``region`` may have, claimed ones included."""
         if region.max_replicas is not None:
             return region.max_replicas
-        return self.wanted(region) if self.max_replicas is None else self.max_replicas
+        if self.max_replicas is not None:
+            return self.max_replicas
+        return self.wanted(region) if self.autoscaling is None else self.autoscaling.max_replicas
 
     def region(self, name: RegionName) -> Region | None:
         """The region of that name."""

@@ -9,6 +9,7 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 ``failing``     which browsers should be ready and are not, and whose turn it is to be replaced
 ``rollout``     whose turn it is when the template has changed
 ``settling``    for how long a region has been short of browsers, or has had too many
+``scaling``     how many each region keeps ready where the pool finds that by itself (``hours``: its schedule)
 ``pace``        how many may be made now, by ``refill.maxRate``
 ``template``    the hash of all that makes one browser differ from another
 ``status``      what the pool's state is called: counts and conditions

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from browserpool.controller.desired import plan, status
 from browserpool.model.names import RegionName
 
+_NOISE = 0.2
+"""The share by which a number that autoscaling finds changes without a word."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
@@ -70,11 +73,32 @@ def of_change(before: status.PoolStatus | None, now: status.PoolStatus, *, compl
     ]
 
 
+def is_scaled(before: status.RegionStatus, now: status.RegionStatus) -> bool:
+    """Whether another number is wanted, so that somebody should know: where autoscaling finds it, small changes are its daily bread."""
+    change = abs(now.wanted - before.wanted)
+    return change > (0 if now.scaled is None else _NOISE * max(now.wanted, before.wanted))
+
+
+def remembered(before: status.PoolStatus | None, now: status.PoolStatus) -> status.PoolStatus:
+    """``now``, to compare the next status with: what was not told of yet is as it was ``before``, and small changes add up."""
+    earlier = {region.name: region for region in before.regions} if before is not None else {}
+    regions = tuple(
+        region if (was := earlier.get(region.name)) is None or is_scaled(was, region) else _as_wanted(region, was)
+        for region in now.regions
+    )
+    return dataclasses.replace(now, regions=regions)
+
+
+def _as_wanted(region: status.RegionStatus, was: status.RegionStatus) -> status.RegionStatus:
+    return dataclasses.replace(region, wanted=was.wanted)
+
+
 def _of_region(
     before: status.RegionStatus | None, now: status.RegionStatus, complaints: Complaints
 ) -> Iterator[Notice]:
-    if before is not None and before.wanted != now.wanted:
-        yield Notice(reason="Scaled", message=f"{now.name} is to keep {now.wanted} ready, {before.wanted} before")
+    if before is not None and is_scaled(before, now):
+        why = "" if now.scaled is None else f": {now.scaled.message}"
+        yield Notice(reason="Scaled", message=f"{now.name} is to keep {now.wanted} ready, {before.wanted} before{why}")
     if now.unschedulable and not (before is not None and before.unschedulable):
         message = f"no node for {_browsers(now.unschedulable)} in {now.name}{_because(complaints.unplaced, now.name)}"
         yield Notice(reason="Unschedulable", message=message, warning=True)

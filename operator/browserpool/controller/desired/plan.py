@@ -95,8 +95,8 @@ def plan(pool: BrowserPool | None, world: seen.World) -> tuple[Action, ...]:
     reason = "the pool was deleted" if pool is None else "the region was taken out of the pool"
     actions = [action for browser in abandoned for action in _give_up(browser, reason=reason)]
     if pool is not None:
-        for name, region in kept.items():
-            actions += _in_region(pool.name, pool.spec, region, world.of(name), world.settled_in(name))
+        for region in kept.values():
+            actions += _in_region(pool, region, world)
     return tuple(actions)
 
 
@@ -181,9 +181,9 @@ def _drained(browsers: list[seen.Browser], *, reason: str) -> list[Action]:
     return [Drain(browser_id=b.browser_id, reason=reason) for b in browsers if not b.drain_requested]
 
 
-def _in_region(
-    pool: PoolName, spec: PoolSpec, region: Region, browsers: tuple[seen.Browser, ...], settled: seen.Settled
-) -> list[Action]:
+def _in_region(pool: BrowserPool, region: Region, world: seen.World) -> list[Action]:
+    name, spec = RegionName(region.name), pool.spec
+    browsers, settled, scaled = world.of(name), world.settled_in(name), world.scaled_in(name)
     wanted, most, current = spec.wanted(region), spec.most(region), template.hashed(spec, region)
     tidied = [action for browser in browsers for action in _tidied(browser)]
     unclaimed = [b for b in browsers if _runs(b) and b.state is not BrowserState.CLAIMED]
@@ -196,13 +196,15 @@ def _in_region(
     strategy = spec.update_strategy
     outdated = sum(rollout.is_outdated(b, current=current) for b in supply)
     target = wanted + rollout.surge(strategy, wanted=wanted, room=most - len(claimed) - wanted, outdated=outdated)
-    surplus = len(supply) - target if settled.surplus_for >= SURPLUS_SETTLES else 0
+    # Autoscaling waits before it lets go what was of use: as many as this are not too many yet.
+    kept = 0 if scaled is None else scaled.kept - len(claimed)
+    surplus = len(supply) - max(target, kept) if settled.surplus_for >= SURPLUS_SETTLES else 0
     over = len(supply) + len(claimed) - most
     spare = _most_dispensable(supply, current=current)[: max(0, surplus, over)]
-    kept = _without(supply, spare)
-    leaving = rollout.leaving(strategy, kept, claimed, wanted=wanted, most=most, current=current)
+    staying = _without(supply, spare)
+    leaving = rollout.leaving(strategy, staying, claimed, wanted=wanted, most=most, current=current)
 
-    on_the_way = len(_without(kept, leaving))
+    on_the_way = len(_without(staying, leaving))
     if settled.short_for < SHORT_SETTLES:
         on_the_way += sum(not b.drain_requested for b in claimed)
     missing = target - on_the_way
@@ -215,9 +217,7 @@ def _in_region(
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
         *_drained(leaving, reason="its template is out of date, or its node is being emptied"),
-        *_created(
-            pool, RegionName(region.name), browsers, missing=missing, most=most, most_now=most_now, current=current
-        ),
+        *_created(pool.name, name, browsers, missing=missing, most=most, most_now=most_now, current=current),
     ]
 
 

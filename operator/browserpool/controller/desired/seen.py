@@ -89,12 +89,26 @@ class Settled:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """What ``spec.autoscaling`` makes of a region: browsers to keep ready, ``reason`` in one word and ``message`` for people.
+
+    ``kept`` counts claimed ones too: none is drained for being one too many while no more than these exist.
+    """
+
+    wanted: int
+    kept: int
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """All that exists of one pool. A region that ``settled`` does not name has just changed."""
+    """All that exists of one pool. A region that ``settled`` does not name has just changed; ``scaled`` has those that scale."""
 
     pool: PoolName
     browsers: tuple[Browser, ...] = ()
     settled: tuple[tuple[RegionName, Settled], ...] = ()
+    scaled: tuple[tuple[RegionName, Scaled], ...] = ()
 
     def of(self, region: RegionName) -> tuple[Browser, ...]:
         """The browsers of ``region``, by ordinal."""
@@ -103,3 +117,7 @@ class World:
     def settled_in(self, region: RegionName) -> Settled:
         """How long the present shortage or surplus of ``region`` has lasted."""
         return dict(self.settled).get(region, Settled())
+
+    def scaled_in(self, region: RegionName) -> Scaled | None:
+        """What ``region`` keeps by ``spec.autoscaling``; None: the pool's spec says itself how many."""
+        return dict(self.scaled).get(region)

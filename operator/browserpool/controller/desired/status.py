@@ -2,10 +2,11 @@
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from browserpool.controller.desired import plan, seen, template
+from browserpool.controller.desired import plan, scaling, seen, template
 from browserpool.model import regions as model_regions
 from browserpool.model.names import RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
@@ -20,7 +21,8 @@ class RegionStatus:
 
     ``replicas`` are all pods, ``updated`` those of the present template, ``held`` names in backoff, ``unschedulable`` pods that wait
     for a node, ``failing`` pods whose container does not run; ``failure`` is why, of one of them. ``lag`` is in seconds (see
-    ``model.regions``); None: nobody has written a heartbeat of it yet. ``spilling``: claims go to its backup at present.
+    ``model.regions``); None: nobody has written a heartbeat of it yet. ``spilling``: claims go to its backup at present. ``scaled``
+    is what autoscaling says of it; None: the spec has its number.
     """
 
     name: RegionName
@@ -40,6 +42,7 @@ class RegionStatus:
     lag: float | None = None
     stale: bool = False
     spilling: bool = False
+    scaled: seen.Scaled | None = None
 
     @property
     def due(self) -> int:
@@ -52,9 +55,14 @@ class RegionStatus:
         return self.ready >= self.due
 
     @property
+    def warm(self) -> int:
+        """How many are ready or on the way to it."""
+        return self.ready + self.starting + self.recycling
+
+    @property
     def missing(self) -> int:
         """How many are still to be made."""
-        return max(0, self.due - self.ready - self.starting - self.recycling)
+        return max(0, self.due - self.warm)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,8 @@ class PoolStatus:
     ready_replicas: int
     claimed_replicas: int
     updated_replicas: int
+    warm_replicas: int
+    """As ``spec.replicas`` counts: of one region, without those that are in use."""
     observed_generation: int
     selector: str
     regions: tuple[RegionStatus, ...]
@@ -99,10 +109,18 @@ def summary(pool: BrowserPool, world: seen.World, *, heard: Iterable[model_regio
         ready_replicas=sum(region.ready for region in regions),
         claimed_replicas=sum(region.claimed for region in regions),
         updated_replicas=sum(region.updated for region in regions),
+        warm_replicas=_warm(pool.spec, regions),
         observed_generation=pool.metadata.generation,
         selector=f"browserpool.dev/pool={pool.name}",
         regions=regions,
-        conditions=(_ready(regions), _progressing(regions), _degraded(regions), _fresh(regions), _spilling(regions)),
+        conditions=(
+            _ready(regions),
+            _progressing(regions),
+            _degraded(regions),
+            _fresh(regions),
+            _spilling(regions),
+            _scaling(regions),
+        ),
     )
 
 
@@ -121,6 +139,7 @@ def manifest(
         "readyReplicas": status.ready_replicas,
         "claimedReplicas": status.claimed_replicas,
         "updatedReplicas": status.updated_replicas,
+        "warmReplicas": status.warm_replicas,
         "selector": status.selector,
         "regions": [_region_object(region) for region in status.regions],
         "conditions": conditions(
@@ -178,6 +197,8 @@ def _region_object(region: RegionStatus) -> dict[str, Any]:
         "failing": region.failing,
         "stale": region.stale,
     }
+    if region.scaled is not None:
+        made["desiredReason"] = region.scaled.reason
     if region.lag is not None:
         # Whole seconds: a healthy region's lag is then always 0, and does not make every status differ from the last.
         made["lagSeconds"] = int(region.lag)
@@ -216,7 +237,15 @@ def _region(
         lag=None if heard is None else heard.lag,
         stale=stale,
         spilling=_spills(pool.spec, region, empty=not ready, stale=stale),
+        scaled=world.scaled_in(name),
     )
+
+
+def _warm(spec: PoolSpec, regions: tuple[RegionStatus, ...]) -> int:
+    """The mean of the regions whose number ``spec.replicas`` is, rounded up; where each has one of its own, of all."""
+    following = {region.name for region in spec.regions if region.replicas is None}
+    warm = [region.warm for region in regions if not following or region.name in following]
+    return math.ceil(sum(warm) / len(warm))
 
 
 def _spills(spec: PoolSpec, region: Region, *, empty: bool, stale: bool) -> bool:
@@ -274,3 +303,15 @@ def _spilling(regions: tuple[RegionStatus, ...]) -> Condition:
         return Condition(type="SpilloverActive", status=True, reason="BackupServes", message=message)
     message = "Every region serves its own claims."
     return Condition(type="SpilloverActive", status=False, reason="OwnRegionServes", message=message)
+
+
+def _scaling(regions: tuple[RegionStatus, ...]) -> Condition:
+    said = [f"{r.name} keeps {r.wanted} ready ({r.scaled.message})" for r in regions if r.scaled is not None]
+    if not said:
+        message = "The spec says how many each region keeps ready, or whoever scales the pool."
+        return Condition(type="Autoscaling", status=False, reason="Off", message=message)
+    limited = any(r.scaled is not None and r.scaled.reason == scaling.Why.MAXIMUM for r in regions)
+    message = f"{'; '.join(said)}. Meanwhile spec.replicas, and an autoscaler that writes it, have no effect."
+    return Condition(
+        type="Autoscaling", status=True, reason="TooLimited" if limited else "WithinLimits", message=message
+    )
