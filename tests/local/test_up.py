@@ -143,6 +143,27 @@ async def test_edits_are_followed_and_a_broken_one_is_shown(up):
     await waiting.until(lambda: _states_are(up, ["ready"] * 2), deadline=PATIENCE)
 
 
+async def test_a_pool_finds_by_itself_how_many_to_keep_ready(up):
+    rules = {"minReplicas": 1, "maxReplicas": 2, "buffer": "100%", "scaleDownDelay": "2s"}
+    up.edit(installation.manifest(maxReplicas=4, autoscaling=rules))
+    await waiting.until(lambda: _states_are(up, ["ready"]), deadline=PATIENCE)
+    headers = {"Authorization": f"Bearer {up.router.token}"}
+    async with aiohttp.ClientSession(up.router.url, headers=headers) as http:
+        held = []
+        for _ in range(2):
+            async with http.post("/devtools/browser?keep_alive=600000") as answer:
+                held.append((await answer.json())["sessionId"])
+        await waiting.until(lambda: _states_are(up, ["claimed"] * 2 + ["ready"] * 2), deadline=PATIENCE)
+        (shown,) = (await client.status(up.router))["pools"]
+        assert shown["regions"][0]["replicas"] == 2, "routers know the number that was found"
+        for session in held:
+            async with http.delete(f"/devtools/browser/{session}") as answer:
+                assert answer.status == 200
+    await waiting.until(lambda: _states_are(up, ["ready"]), deadline=PATIENCE)
+    up.edit(installation.manifest(replicas=2))
+    await waiting.until(lambda: _states_are(up, ["ready"] * 2), deadline=PATIENCE)
+
+
 async def test_a_pool_that_is_taken_out_is_emptied_and_another_is_made(up):
     def names(browsers):
         return [browser["browser_id"] for browser in browsers if browser["state"] == "ready"]
