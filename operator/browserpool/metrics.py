@@ -58,6 +58,19 @@ ACTION_SECONDS = Histogram(
     buckets=_SLOW,
     registry=REGISTRY,
 )
+ARM_SECONDS = Histogram(
+    "browserpool_arm_seconds",
+    "What was asked of a pool that has an upstream, by who served; CDP until it was connected",
+    ["pool", "arm", "action", "outcome"],
+    buckets=_SLOW,
+    registry=REGISTRY,
+)
+FALLBACKS = Counter(
+    "browserpool_fallbacks",
+    "Requests that an arm failed, so that another was tried",
+    ["pool", "arm", "action"],
+    registry=REGISTRY,
+)
 CRAWL_SECONDS = Histogram(
     "browserpool_crawl_seconds",
     "What crawls fetch, from its claim to its end, by kind and by what became of it",

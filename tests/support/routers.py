@@ -319,6 +319,15 @@ class Rig:
         await self.until_ready(name, browsers_)
         return made
 
+    async def respec(self, name: str = "small", **spec: Any) -> None:
+        """Another spec for a pool that is there, with as many browsers as it has."""
+        number = sum(agent.browser_id.startswith(f"{name}-") for agent in self.agents)
+        manifest = pool.BrowserPool(
+            metadata=pool.Metadata(name=name), spec=pool.PoolSpec.model_validate({"replicas": number, **spec})
+        )
+        await pools.put(self.database, manifest)
+        await self.running.services.catalog.reload()
+
     async def make_agent(self, manifest: pool.BrowserPool, ordinal: int, *, region: str | None = None) -> Agent:
         where = names.RegionName(region or manifest.spec.regions[0].name)
         browser_id = names.browser_id(pool=manifest.name, region=where, ordinal=ordinal)

@@ -110,6 +110,25 @@ def status(
     options.run(follow())
 
 
+@app.command()
+def compare(
+    pool: Annotated[str, typer.Argument(help="The pool that callers move to.", metavar="POOL")],
+    since: Annotated[str, typer.Option("--since", help="How far back: 30m, 1h, 7d at most.")] = "1h",
+    as_json: Annotated[bool, typer.Option("--json", help="What the router says, unadorned.")] = False,
+    data: options.Data = options.HERE,
+) -> None:
+    """Show how a pool and the system that it takes over from do, side by side: requests, errors, latencies by action."""
+    import orjson
+
+    from browserpool.local import client, comparing
+
+    found = options.run(client.outcomes(client.found(data), pool, since=since))
+    if as_json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        comparing.printed(found)
+
+
 def _page(url: str | None, html: str | None, wait_until: str | None, timeout: float | None) -> dict[str, Any]:
     if (url is None) == (html is None):
         raise typer.BadParameter("name a URL, or a file of HTML with --html; one of the two")

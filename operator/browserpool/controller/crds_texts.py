@@ -131,6 +131,13 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             "maxUnavailable and maxSurge cannot both be 0; nothing could be replaced",
         ),
     ),
+    "upstream": (
+        _rule(
+            "self.kind != 'cloudflare' || self.url.startsWith('http')",
+            "for kind cloudflare the url must begin with http:// or https://",
+            field=".url",
+        ),
+    ),
     # Once more, for the API server takes a whole number to be above any bound between it and the next: 0 would pass.
     "refill.maxRate": (_rule("self >= 0.01", "must be at least 0.01, which is one browser in 100 seconds"),),
     "egress.allow.[]": (_NETWORK,),

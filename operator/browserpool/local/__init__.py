@@ -15,6 +15,7 @@ is ``controller.desired``) and anything that a client's request passes through. 
 ``progress``    what a person sees while the pool warms
 ``client``      what the commands ask of a router
 ``show``        tables of pools, browsers and sessions
+``comparing``   the table of `compare`
 ``routing``     the router as a child process
 ``measuring``   what heartbeats and sessions cost on this machine
 ``planning``    the tables of `bench` and `plan`; ``model.capacity`` reckons

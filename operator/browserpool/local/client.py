@@ -72,6 +72,17 @@ async def status(router: Router) -> dict[str, Any]:
     return shown
 
 
+async def outcomes(router: Router, pool: str, *, since: str) -> dict[str, Any]:
+    """How the pool's requests ended, by action and by who served; ``since``: a duration like ``1h``.
+
+    Raises:
+        problems.Problem: as of ``act``; the token must be an admin's.
+    """
+    answer = await _asked(router, "GET", "/v1/outcomes", wishes={"pool": pool, "since": since})
+    shown: dict[str, Any] = orjson.loads(answer.body)
+    return shown
+
+
 async def _asked(
     router: Router,
     method: str,

@@ -48,6 +48,7 @@ _HANDED_ON = (
     "crawl_pages",
     "crawl_lease",
     "crawl_user_agent",
+    "secrets_dir",
 )
 """Settings of the router that `up` has no word in: they are taken from its own environment."""
 

@@ -8,6 +8,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``states``         the browser's states and their legal transitions
 ``pool``           the ``BrowserPool`` manifest
 ``autoscaling``    the part of it that says how a pool finds how many to keep ready
+``elsewhere``      the part of it that names other systems
 ``session_object`` the ``BrowserSession`` manifest
 ``quantities``     durations and shares as manifests write them
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons

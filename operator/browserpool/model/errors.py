@@ -165,6 +165,13 @@ class BrowserLost(BrowserpoolError):
     default_code = Code.CONTEXT_LOST
 
 
+class UpstreamFailed(BrowserpoolError):
+    """The other system, which serves a part of the pool's callers, cannot be reached or failed."""
+
+    status = 502
+    default_code = Code.CONTEXT_LOST
+
+
 class NoBrowser(BrowserpoolError):
     """No browser became free in time."""
 

@@ -12,7 +12,7 @@ import pydantic
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from browserpool.model import names
+from browserpool.model import elsewhere, names
 from browserpool.model.autoscaling import Autoscaling
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.quantities import Duration, IntOrPercent
@@ -281,6 +281,11 @@ class PoolSpec(_Part):
         default=NetworkPolicy.MANAGED,
         description="Managed: the pods have a NetworkPolicy, in from routers and sidecars, out to public addresses, DNS, "
         "routers and egress.allow, without egress.deny. Unmanaged: they have none of ours.",
+    )
+
+    upstream: elsewhere.Upstream | None = Field(
+        default=None,
+        description="Another system that serves a part of the callers while they move to this pool. Default: none.",
     )
 
     @pydantic.model_validator(mode="after")

@@ -27,6 +27,9 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``agents``     calls to agents
 ``dbclock``    the database's time, which claim tokens are written in
 ``actions``    quick actions
+``moving``     traffic that moves to a pool from another system
+``remote``     calls to other systems
+``secretfiles`` tokens for other systems, from files
 ``outcomes``   how requests ended, and how long they took
 ``cache``      answers of quick actions, given again for a while
 ``extract``    json: what goes to the agent for it, and what comes back (pure)

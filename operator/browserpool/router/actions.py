@@ -14,12 +14,13 @@ from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import clock
-from browserpool.model import agentapi, claims, errors, outcomes
+from browserpool.model import agentapi, claims, elsewhere, errors, outcomes
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import envelope, shared
 from browserpool.model.wire import extract as extract_wire
-from browserpool.router import extract, holding, relay, services, target
+from browserpool.router import extract, holding, relay, services, target, waiting
 from browserpool.router.cache import policy
+from browserpool.router.moving import asking, serving
 
 SLACK = 15.0
 """Seconds for what an agent does around an action's own deadline: cleaning up, sending the answer."""
@@ -95,9 +96,7 @@ async def perform(
                 return web.Response(body=hit.answer.body, headers=policy.headers(hit.answer, age=hit.age))
             if short:
                 await turn.enter_async_context(call.counted())
-            with call.services.outcomes.timed(wanted.pool, action) as counted:
-                answer = await _done(call, job, whole=whole)
-                counted.failed = outcomes.is_failure(answer.status)
+            answer = await _served(call, job, whole=whole)
             timing.outcome = "ok" if answer.status < 400 else _OUTCOMES.get(answer.status, "error")
             return answer
 
@@ -133,7 +132,41 @@ async def _checked(call: services.Call, wanted: target.Target, action: str, sour
     return Job(wanted=wanted, action=action, body=body, parsed=parsed, asked=asked)
 
 
-async def _done(call: services.Call, job: Job, *, whole: bool) -> web.StreamResponse:
+async def _served(call: services.Call, job: Job, *, whole: bool) -> web.StreamResponse:
+    """The answer of one of the pool's browsers, or of the system that it takes over from."""
+    if job.wanted.spec.upstream is not None:
+        return await _moving(call, job, job.wanted.spec.upstream, whole=whole)
+    with call.services.outcomes.timed(job.wanted.pool, job.action) as counted:
+        answer = await _done(call, job, whole=whole)
+        counted.failed = outcomes.is_failure(answer.status)
+        return answer
+
+
+async def _moving(call: services.Call, job: Job, upstream: elsewhere.Upstream, *, whole: bool) -> web.StreamResponse:
+    ask = asking.asked(
+        upstream,
+        job.action,
+        sent=job.body,
+        parsed=job.parsed,
+        query=call.request.query,
+        deadline=deadline(job.parsed),
+    )
+
+    async def there() -> web.StreamResponse:
+        assert ask is not None, "asked only if it can be"
+        return await asking.answered(call, job.wanted, ask, said=job.said, whole=whole)
+
+    sides = serving.Sides(
+        pool=lambda patience: _done(call, job, whole=whole, patience=patience),
+        upstream=None if ask is None else there,
+        failed=lambda answer: isinstance(answer, web.Response) and outcomes.is_failure(answer.status),
+    )
+    return await serving.served(call, job.wanted, job.action, sides)
+
+
+async def _done(
+    call: services.Call, job: Job, *, whole: bool, patience: waiting.Patience | None = None
+) -> web.StreamResponse:
     """Claim, ask the agent, answer the client; the release is on its way whatever happens."""
     claiming, cache = call.services.claiming, call.services.cache
 
@@ -148,15 +181,17 @@ async def _done(call: services.Call, job: Job, *, whole: bool) -> web.StreamResp
             return await relay.passed_on(call.request, answer, headers=said, copy=copy), copy
 
     if isinstance(job.parsed, extract_wire.Json):
-        return await _extracted(call, job, job.parsed)
-    held, (response, copy) = await claiming.engage(job.wanted, ask)
+        return await _extracted(call, job, job.parsed, patience=patience)
+    held, (response, copy) = await claiming.engage(job.wanted, ask, patience=patience)
     claiming.release(held)
     if job.asked is not None and copy is not None:
         cache.put(job.asked, status=response.status, headers=response.headers, body=copy.body)
     return response
 
 
-async def _extracted(call: services.Call, job: Job, wanted: extract_wire.Json) -> web.StreamResponse:
+async def _extracted(
+    call: services.Call, job: Job, wanted: extract_wire.Json, *, patience: waiting.Patience | None
+) -> web.StreamResponse:
     """``json``: the page's text from an agent; then, with the browser given back, what a model says of it."""
     services, most = call.services, call.services.settings.ai_page_chars
     question = await services.models.question(wanted)
@@ -172,7 +207,7 @@ async def _extracted(call: services.Call, job: Job, wanted: extract_wire.Json) -
                 raise extract.too_large(answer.content_length or 0)
             return said, extract.read(await answer.read(), most=most)
 
-    held, (said, page) = await services.claiming.engage(job.wanted, ask)
+    held, (said, page) = await services.claiming.engage(job.wanted, ask, patience=patience)
     services.claiming.release(held)
     if isinstance(page, web.StreamResponse):
         return page
@@ -198,7 +233,9 @@ def browser_headers(wanted: target.Target, held: holding.Held) -> dict[str, str]
     """Which browser answered, and how near it was."""
     claim = held.claim
     assert claim is not None, "claimed here"
+    arm = {} if wanted.spec.upstream is None else {serving.ARM: "pool"}
     return {
+        **arm,
         "X-Browserpool-Pool": wanted.pool,
         "X-Browserpool-Browser": claim.browser_id,
         "X-Browserpool-Node": claim.node,

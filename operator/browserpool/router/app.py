@@ -26,7 +26,9 @@ from browserpool.router import (
     place,
     quotas,
     recording,
+    remote,
     routes,
+    secretfiles,
     services,
     settings,
     status,
@@ -134,6 +136,8 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         ),
         heartbeats=writer,
         outcomes=outcomes.Outcomes(db=db),
+        remote=await stack.enter_async_context(remote.Remote(connect_timeout=config.connect_timeout)),
+        secrets=secretfiles.SecretFiles(config.secrets_dir),
         background=background,
         documentation=documentation.Documentation(routes.ROUTES, said=said.SAID),
     )

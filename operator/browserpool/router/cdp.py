@@ -16,7 +16,8 @@ from aiohttp import web
 from browserpool import metrics
 from browserpool.lib import chance
 from browserpool.model import claims, errors, outcomes, terms
-from browserpool.router import actions, binding, bridge, holding, lookup, services, target
+from browserpool.router import actions, binding, bridge, holding, lookup, services, target, waiting
+from browserpool.router.moving import connecting, serving
 from browserpool.store import sessions
 
 log = logging.getLogger(__name__)
@@ -30,16 +31,47 @@ async def launch(call: services.Call) -> web.StreamResponse:
 
 async def launched(call: services.Call, wanted: target.Target, *, once: bool = False) -> web.StreamResponse:
     """Claim what is wanted and connect to it. ``once``: the session ends with this connection, and is not to be reconnected."""
-
-    async def connect(held: holding.Held) -> bridge.Upstream:
-        return await dial(call, held)
-
+    if wanted.spec.upstream is not None:
+        return await _moving(call, wanted, once=once)
     async with counted(call) as count:
         with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
-            held, socket = await call.services.claiming.engage(wanted, connect)
+            held, socket = await _claimed(call, wanted)
         count(held)
+    return await _launched(call, wanted, held, socket, once=once)
+
+
+async def _claimed(
+    call: services.Call, wanted: target.Target, patience: waiting.Patience | None = None
+) -> tuple[holding.Held, bridge.Upstream]:
+    return await call.services.claiming.engage(wanted, lambda held: dial(call, held), patience=patience)
+
+
+async def _launched(
+    call: services.Call, wanted: target.Target, held: holding.Held, socket: bridge.Upstream, *, once: bool
+) -> web.StreamResponse:
     held.asked_to_close = once
     return await serve(call, held, socket, headers=actions.browser_headers(wanted, held))
+
+
+async def _moving(call: services.Call, wanted: target.Target, *, once: bool) -> web.StreamResponse:
+    """The same, of a pool that takes over from another system: a browser of either."""
+
+    async def elsewhere() -> connecting.Opened:
+        return await connecting.opened(call, wanted)
+
+    async def here(patience: waiting.Patience | None) -> tuple[holding.Held, bridge.Upstream]:
+        return await _claimed(call, wanted, patience)
+
+    sides: serving.Sides[tuple[holding.Held, bridge.Upstream] | connecting.Opened] = serving.Sides(
+        pool=here, upstream=elsewhere if connecting.can(wanted) else None, failed=lambda _: False
+    )
+    async with counted(call) as count:
+        browser = await serving.served(call, wanted, outcomes.CDP, sides)
+        if isinstance(browser, connecting.Opened):
+            return await connecting.bridged(call, wanted, browser)
+        held, socket = browser
+        count(held)
+    return await _launched(call, wanted, held, socket, once=once)
 
 
 async def reconnect(call: services.Call) -> web.StreamResponse:

@@ -26,6 +26,7 @@ from browserpool.router.browserless import connecting, picture
 from browserpool.router.crawl import doors
 from browserpool.router.liveview import making, opening
 from browserpool.router.mcpserver import doors as mcp
+from browserpool.router.moving import comparing
 from browserpool.router.openapi import serving
 
 
@@ -131,6 +132,7 @@ ROUTES: Final = (
     Route(method="POST", path="/mcp", handler=mcp.serve),
     Route(method="GET", path="/limits", handler=limits.report, prefixes=(*addresses.CLOUDFLARE, "/v1")),
     Route(method="GET", path="/v1/status", handler=status.status),
+    Route(method="GET", path="/v1/outcomes", handler=comparing.report),
     Route(method="GET", path="/openapi.json", handler=serving.openapi, door=Door.PUBLIC),
     Route(method="GET", path="/docs", handler=serving.docs, door=Door.PUBLIC),
     Route(method="GET", path="/healthz", handler=status.healthz, door=Door.PUBLIC),

@@ -21,6 +21,8 @@ from browserpool.router import (
     outcomes,
     place,
     quotas,
+    remote,
+    secretfiles,
     settings,
     target,
 )
@@ -50,6 +52,8 @@ class Services:
     heartbeats: heartbeats.BatchWriter
     outcomes: outcomes.Outcomes
     background: tasks.Background
+    remote: remote.Remote
+    secrets: secretfiles.SecretFiles
     documentation: documentation.Documentation
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)

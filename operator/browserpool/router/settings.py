@@ -57,6 +57,7 @@ class RouterSettings(pydantic.BaseModel):
         default=None, description="what clients call this router, for the addresses it gives out"
     )
     holder: str | None = Field(default=None, description="this instance's name in leases; none: a fresh one each start")
+    secrets_dir: str = Field(default="", description="the directory of tokens for other systems, NAME/KEY in it")
     log_format: logs.Format = "text"
     log_level: str = "INFO"
 

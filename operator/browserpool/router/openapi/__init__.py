@@ -10,6 +10,7 @@ Whoever adds a route needs nothing from here: it is in the document by its handl
 ``about``      what can be said of a route: its body, its parameters, its answer, how it fails
 ``said``       what is said of ours
 ``shapes``     what answers look like, as models
+``outcomes``   the same of a pool's outcomes
 ``parameters`` query parameters and headers by name; the headers of answers
 ``failures``   errors by status: when, with which codes
 ``schemas``    JSON schemas of the models, as the wire really is

@@ -78,6 +78,10 @@ QUERY: Final = {
         "Only records of this status.",
         {"type": "string", "enum": [str(one) for one in crawls.PageStatus]},
     ),
+    "outcomes_pool": _parameter("query", "pool", "The pool; required where there are several.", _TEXT),
+    "since": _parameter(
+        "query", "since", "How far back: seconds, or a duration like `1h`; an hour by default, `7d` at most.", _TEXT
+    ),
     "offset": _parameter("query", "offset", "Entries to leave out at the beginning.", _whole(10**9, 0)),
     "browser_session": _parameter("query", "browser_session", "The session to connect to.", _TEXT, required=True),
 }
@@ -127,6 +131,10 @@ ANSWERED: Final = {
         "How near the browser stands.", {"type": "string", "enum": ["node", "zone", "region", "backup"]}
     ),
     "X-Browserpool-Session": _header("The session's id.", _TEXT),
+    "X-Browserpool-Arm": _header(
+        "Who served, where callers move to the pool from another system.",
+        {"type": "string", "enum": ["pool", "upstream"]},
+    ),
     "Retry-After": _header(
         "Seconds after which to try again.", {"type": "integer", "minimum": 1, "maximum": envelope.LONGEST}
     ),
@@ -135,7 +143,7 @@ ANSWERED: Final = {
 }
 
 BROWSER: Final = tuple(
-    f"X-Browserpool-{name}" for name in ("Pool", "Browser", "Node", "Zone", "Region", "Locality", "Session")
+    f"X-Browserpool-{name}" for name in ("Pool", "Browser", "Node", "Zone", "Region", "Locality", "Session", "Arm")
 )
 """Which browser it was."""
 CACHED: Final = ("X-Browserpool-Cache", "Age")

@@ -7,7 +7,7 @@ from browserpool.model import heartbeats
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import crawl
 from browserpool.router import binding
-from browserpool.router.openapi import parameters, shapes
+from browserpool.router.openapi import outcomes, parameters, shapes
 from browserpool.router.openapi.about import About, Answer, Group
 
 _CLAIMS: Final = frozenset({400, 403, 404, 429, 502, 503})
@@ -271,6 +271,11 @@ _LIVE: Final = {
 _REST: Final = {
     "GET /v1/limits": About(answer=Answer(shape=shapes.Limits, text="In Cloudflare's shape."), fails=_NEVER),
     "GET /v1/status": About(answer=Answer(shape=shapes.Status, text="In this installation's own words."), fails=_NEVER),
+    "GET /v1/outcomes": About(
+        query=("outcomes_pool", "since"),
+        answer=Answer(shape=outcomes.Outcomes, text="Requests that ended in that time, at all routers."),
+        fails=frozenset({400, 403, 503}),
+    ),
     "GET /healthz": About(answer=Answer(shape=shapes.Health), fails=_NEVER),
     "GET /readyz": About(answer=Answer(shape=shapes.Health), fails=frozenset({503})),
     "GET /metrics": About(answer=Answer(media=("text/plain",), text="Metrics."), fails=_NEVER),

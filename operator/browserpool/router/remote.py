@@ -1,0 +1,90 @@
+"""Calls to other systems: one kept-alive client, every call under a deadline."""
+
+import asyncio
+import contextlib
+import io
+import urllib.parse
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Final, Self
+
+import aiohttp
+import yarl
+
+from browserpool.model import errors
+from browserpool.router import bridge
+
+HANDSHAKE: Final = 10.0
+"""Seconds for the opening of a WebSocket once the connection stands: the other may have to start a browser for it."""
+PIECE: Final = 1024 * 1024
+"""Bytes of a body that are sent at once."""
+
+
+class Remote:
+    """The client. Close it by leaving its context."""
+
+    def __init__(self, *, connect_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            # keepalive_timeout: under Node's five seconds, so that it is not the other who closes a connection in use.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None, deadline: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, its body not read yet; ``deadline`` (seconds) covers the body too.
+
+        Raises:
+            errors.UpstreamFailed: it cannot be reached, went away, or was too slow.
+        """
+        assert self._session is not None, "used outside of its context"
+        data = io.BytesIO(body) if body is not None and len(body) >= PIECE else body
+        timeout = aiohttp.ClientTimeout(total=deadline, sock_connect=self._connect_timeout)
+        with _named(url):
+            async with self._session.request(
+                method,
+                yarl.URL(url, encoded=True),
+                headers=headers,
+                data=data,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as answer:
+                yield answer
+
+    async def websocket(self, url: str, *, headers: Mapping[str, str]) -> bridge.Upstream:
+        """An open WebSocket. Frames come as bytes, of any size, not compressed.
+
+        Raises:
+            aiohttp.WSServerHandshakeError: it would not.
+            errors.UpstreamFailed: it cannot be reached.
+        """
+        assert self._session is not None, "used outside of its context"
+        with _named(url):
+            async with asyncio.timeout(self._connect_timeout + HANDSHAKE):
+                return await self._session.ws_connect(
+                    yarl.URL(url, encoded=True), headers=headers, max_msg_size=0, compress=0, decode_text=False
+                )
+
+
+@contextlib.contextmanager
+def _named(url: str) -> Iterator[None]:
+    try:
+        yield
+    except aiohttp.WSServerHandshakeError:
+        raise
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        where = urllib.parse.urlsplit(url).netloc.rpartition("@")[2]
+        raise errors.UpstreamFailed(
+            f"{where} cannot be reached, or went away: {type(error).__name__}.", retry_after=1
+        ) from error

@@ -1,0 +1,23 @@
+"""Tokens for other systems, read from files: ``<directory>/<name of the Secret>/<key>``."""
+
+import pathlib
+
+from browserpool.model import elsewhere, errors
+
+
+class SecretFiles:
+    """The directory that they are mounted at."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def read(self, ref: elsewhere.SecretKey) -> str:
+        """The token.
+
+        Raises:
+            errors.UpstreamFailed: it is not there.
+        """
+        try:
+            return (pathlib.Path(self._directory) / ref.name / ref.key).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise errors.UpstreamFailed(f"The key {ref.key} of Secret {ref.name} is not mounted here.") from error

@@ -1,0 +1,96 @@
+"""Calls to other systems: what cannot be had is told in our words, in time."""
+
+import asyncio
+import pathlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from browserpool.lib import web as lib_web
+from browserpool.model import elsewhere, errors
+from browserpool.router import remote, secretfiles
+from support import waiting
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[remote.Remote]:
+    async with remote.Remote(connect_timeout=1.0) as made:
+        yield made
+
+
+class Server:
+    """Somebody else's."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.bodies: list[int] = []
+
+    async def echo(self, request: web.Request) -> web.Response:
+        self.bodies.append(len(await request.read()))
+        return web.Response(status=302, headers={"Location": "/elsewhere"})
+
+    async def hang(self, request: web.Request) -> web.StreamResponse:
+        self.running += 1
+        try:
+            await asyncio.Event().wait()
+            raise AssertionError("cancelled before")
+        finally:
+            self.running -= 1
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[Server, str]]:
+    made, app = Server(), web.Application(client_max_size=10**8)
+    app.router.add_post("/echo", made.echo)
+    app.router.add_get("/hang", made.hang)
+    async with lib_web.serve(app, host="127.0.0.1", port=0, grace=0.1) as address:
+        yield made, f"http://{address}"
+
+
+async def test_a_large_body_goes_whole_and_no_redirect_is_followed(client, server) -> None:
+    made, url = server
+    async with client.ask("POST", url + "/echo", headers={}, body=bytes(5_000_000), deadline=10) as answer:
+        assert answer.status == 302
+    assert made.bodies == [5_000_000]
+
+
+async def test_who_does_not_answer_is_given_up_and_left_alone(client, server) -> None:
+    made, url = server
+    with pytest.raises(errors.UpstreamFailed):
+        async with client.ask("GET", url + "/hang", headers={}, deadline=0.2):
+            raise AssertionError("there is no answer")
+    await waiting.until(lambda: made.running == 0)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x?token=secret", "http://no-such-host.invalid/x?token=secret"])
+async def test_who_cannot_be_reached_is_named_without_the_secret(client, url: str) -> None:
+    for connect in (client.ask("GET", url, headers={}, deadline=5).__aenter__(), client.websocket(url, headers={})):
+        with pytest.raises(errors.UpstreamFailed) as raised:
+            await connect
+        assert url.split("/")[2] in raised.value.message
+        assert "secret" not in raised.value.message
+
+
+async def test_a_websocket_that_is_refused_says_with_what(client, server) -> None:
+    _, url = server
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await client.websocket(url + "/nothing", headers={})
+    assert raised.value.status == 404
+
+
+def test_a_token_is_read_when_it_is_needed(tmp_path: pathlib.Path) -> None:
+    files, ref = secretfiles.SecretFiles(str(tmp_path)), elsewhere.SecretKey(name="old", key="token")
+    with pytest.raises(errors.UpstreamFailed, match="key token of Secret old"):
+        files.read(ref)
+    (tmp_path / "old").mkdir()
+    for token in ("first", "second"):
+        (tmp_path / "old" / "token").write_text(f"{token}\n")
+        assert files.read(ref) == token
+
+
+@pytest.mark.parametrize(("name", "key"), [("../etc", "token"), ("old", "a/b"), ("", "token"), ("Old", "token")])
+def test_a_name_is_no_path(name: str, key: str) -> None:
+    with pytest.raises(ValueError):
+        elsewhere.SecretKey(name=name, key=key)
