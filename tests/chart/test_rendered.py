@@ -41,6 +41,7 @@ EVERYTHING = {
             "existingSecret": "model-key",
             "providers": {"workers-ai": "https://example.com/ai/v1", "house": "http://10.2.0.1/v1"},
         },
+        "secrets": ["old", "other.example"],
         "extraEnv": [{"name": "BROWSERPOOL_MAX_BODY", "value": "1048576"}],
         "nodeSelector": {"disk": "fast"},
         "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}},
@@ -54,6 +55,7 @@ EVERYTHING = {
         "clients": [{"namespaceSelector": {"matchLabels": {"team": "web"}}}],
         "apiServer": {"cidrs": ["10.0.0.1/32"]},
         "models": {"cidrs": ["10.2.0.0/16"], "ports": [443, 11434]},
+        "elsewhere": {"cidrs": ["10.3.0.0/16"], "ports": [3000]},
         "browsers": {
             "clients": [{"namespaceSelector": {"matchLabels": {"team": "robots"}}}],
             "allowCIDRs": ["10.1.0.0/16", "fd00::/64"],
@@ -464,7 +466,7 @@ def test_named_clients_shut_the_router_to_others_but_not_to_browsers(full):
     assert peers(full, "browserpool-router", 8080) >= {"browser", "router", "test"}
 
 
-def to_models(documents):
+def to_others(documents):
     """Where a router may go besides DNS, database, browsers and routers: (CIDRs, ports)."""
     rules = charts.one(documents, "NetworkPolicy", "browserpool-router")["spec"]["egress"]
     usual = {53, 5432, 8080, 8082}
@@ -481,12 +483,33 @@ def to_models(documents):
         ({}, []),
         ({"router": {"ai": {"wellKnown": True}}}, [([], [443])]),
         ({"router": {"ai": {"providers": {"a": "https://a/v1"}}}}, [([], [443])]),
-        (EVERYTHING, [(["10.2.0.0/16"], [443, 11434])]),
+        ({"networkPolicy": {"elsewhere": {"ports": [3000, 443]}}}, [([], [3000, 443])]),
+        (EVERYTHING, [(["10.2.0.0/16"], [443, 11434]), (["10.3.0.0/16"], [3000])]),
     ],
-    ids=["none", "well known", "named", "all set"],
+    ids=["none", "well known", "named", "elsewhere", "all set"],
 )
-def test_routers_reach_models_only_where_there_are_some(values, ways):
-    assert to_models(charts.rendered(values if "database" in values else {**EXISTING, **values})) == ways
+def test_routers_reach_models_and_other_systems_only_where_there_are_some(values, ways):
+    assert to_others(charts.rendered(values if "database" in values else {**EXISTING, **values})) == ways
+
+
+def test_tokens_for_other_systems_are_mounted_where_the_router_reads_them(full):
+    spec = charts.one(full, "Deployment", "browserpool-router")["spec"]["template"]["spec"]
+    config = settings.from_environment(
+        router_settings.RouterSettings, environment(full, "Deployment", "browserpool-router")
+    )
+    mounts = {one["name"]: one for one in spec["containers"][0]["volumeMounts"]}
+    found = {
+        one["secret"]["secretName"]: (
+            mounts[one["name"]]["mountPath"],
+            mounts[one["name"]]["readOnly"],
+            one["secret"]["optional"],
+        )
+        for one in spec["volumes"]
+        if "secret" in one
+    }
+    assert found == {name: (f"{config.secrets_dir}/{name}", True, True) for name in ("old", "other.example")}
+    bare = charts.one(charts.rendered(EXISTING), "DaemonSet", "browserpool-router")["spec"]["template"]["spec"]
+    assert [one["name"] for one in bare["volumes"]] == ["tmp"]
 
 
 def test_the_models_key_comes_from_its_secret_and_its_addresses_as_the_router_reads_them(full):
