@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,6 +54,23 @@ def test_every_tool_has_a_schema_of_its_own_words() -> None:
         assert b"$ref" not in orjson.dumps(tool.schema)
         assert tool.schema["type"] == "object"
     assert len(orjson.dumps([tool.schema for tool in catalogue.TOOLS])) < 40_000, "models read all of them, each time"
+
+
+@pytest.mark.parametrize(
+    ("part", "good"),
+    [
+        ({"viewport": {"width": 16384, "height": 1}}, True),
+        ({"viewport": {"width": 16385, "height": 1}}, False),
+        ({"viewport": {"width": 800, "height": 0}}, False),
+        ({"pdfOptions": {"width": 19200, "margin": {"top": 19200, "left": "10cm"}}}, True),
+        ({"pdfOptions": {"margin": {"top": 19201}}}, False),
+    ],
+)
+def test_a_tool_takes_what_its_address_takes(part: dict[str, Any], good: bool) -> None:
+    body = {"html": "<p>", **part}
+    assert jsonschema.Draft202012Validator(catalogue.BY_NAME["get_url_pdf"].schema).is_valid(body) == good
+    with contextlib.nullcontext() if good else pytest.raises(errors.InvalidRequest):
+        wire.parse("pdf", orjson.dumps(body))
 
 
 def test_there_is_a_tool_for_every_action() -> None:

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import pydantic
 
+from browserpool.router.openapi import schemas
+
 SHARED: Final = (
     "url",
     "html",
@@ -29,8 +31,6 @@ _SAID: Final[Mapping[str, str]] = {
     "waitForTimeout": "Milliseconds to wait after the page has loaded.",
 }
 _NOISE: Final = frozenset({"title", "propertyNames"})
-_NAMED: Final[Mapping[str, str]] = {"ge": "minimum", "le": "maximum"}
-"""JSON Schema's names for what pydantic leaves as it is."""
 
 Schema = dict[str, Any]
 
@@ -63,7 +63,7 @@ def _plain(value: Any, parts: Mapping[str, Any]) -> Any:
     if (reference := value.get("$ref")) is not None:
         rest = {name: item for name, item in value.items() if name != "$ref"}
         return _plain({**parts[reference.rpartition("/")[2]], **rest}, parts)
-    plain = {_NAMED.get(name, name): _plain(item, parts) for name, item in value.items() if _tells(name, item)}
+    plain = {name: _plain(item, parts) for name, item in schemas.bounded(value).items() if _tells(name, item)}
     return _without_null(plain)
 
 

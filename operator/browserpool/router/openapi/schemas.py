@@ -14,8 +14,13 @@ from pydantic_core import core_schema
 from browserpool.model.wire import scalars
 
 REFERENCE: Final = "#/components/schemas/{model}"
-_NOT_JSON_SCHEMA: Final = ("ge", "gt", "le", "lt")
-"""What pydantic leaves of bounds on a value that is read from something else than a number; they are not the wire's."""
+_BOUNDS: Final[Mapping[str, str]] = {
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+}
+"""What pydantic leaves of bounds on a value that a function of ours has read, and JSON Schema's names for them."""
 
 Schema = dict[str, Any]
 
@@ -53,7 +58,7 @@ def plain(schema: Any) -> Any:
         return [plain(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    cleared = {key: _kept(key, value) for key, value in schema.items() if key not in _NOT_JSON_SCHEMA}
+    cleared = {key: _kept(key, value) for key, value in bounded(schema).items()}
     if cleared.get("default", 0) is None:
         del cleared["default"]
     match cleared.get("anyOf"):
@@ -62,6 +67,14 @@ def plain(schema: Any) -> Any:
             return {**cleared, **_or_null(one, kind)}
         case _:
             return cleared
+
+
+def bounded(schema: Schema) -> Schema:
+    """``schema`` with the bounds that pydantic left: a number's are the wire's too; those of what is made of a text or a union are not."""
+    rest = {key: value for key, value in schema.items() if key not in _BOUNDS}
+    if schema.get("type") not in ("integer", "number"):
+        return rest
+    return rest | {name: schema[key] for key, name in _BOUNDS.items() if key in schema}
 
 
 def _kept(key: str, value: Any) -> Any:
