@@ -292,7 +292,18 @@ async def test_sessions_live_and_past(rig: routers.Rig) -> None:
     assert (await rig.request("GET", "/devtools/session/nope")).status == 404
 
 
-@pytest.mark.parametrize("query", ["limit=x", "limit=-1", "limit=1001", "offset=1e3", "limit="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=x",
+        "limit=-1",
+        "limit=1001",
+        "offset=1e3",
+        "limit=",
+        f"limit={'0' * 20}5000000",
+        pytest.param(f"offset={'0' * 5000}1", id="5000 digits"),
+    ],
+)
 async def test_a_page_that_cannot_be_is_400_by_its_field(rig: routers.Rig, query: str) -> None:
     answer = await rig.request("GET", f"/devtools/session?{query}")
     assert (answer.status, query.partition("=")[0] in answer.message) == (400, True)

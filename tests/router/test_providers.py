@@ -101,7 +101,14 @@ def test_json_is_found_whatever_stands_around_it(wrapped, value):
 
 def test_the_end_of_a_wait_is_at_least_a_second():
     model = providers.Model(provider="p", name="n", url="u")
-    for said, wait in (("0", 1), ("17", 17), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), (None, 1), ("-3", 1)):
+    for said, wait in (
+        ("0", 1),
+        ("17", 17),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 1),
+        (None, 1),
+        ("-3", 1),
+        ("9" * 5000, 1),
+    ):
         assert asking.refusal(model, 429, b"", retry_after=said).retry_after == wait
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from browserpool.model import crawls, errors, names
 from browserpool.model.wire import crawl as wire
 from browserpool.model.wire import wildcards
+from browserpool.router import binding
 from browserpool.router.crawl import frontier, plan, policy, results, robots, sitemaps
 
 START = "https://example.com/docs/"
@@ -496,16 +497,37 @@ def test_sizes_are_what_an_answer_takes():
     assert results.MAX_RECORD <= results.MOST_BYTES
 
 
-BAD = ["0", "11", "x", "1.5", "nan", "inf", "-1", ""]
+BAD = [
+    "0",
+    "11",
+    "x",
+    "1.5",
+    "nan",
+    "inf",
+    "-1",
+    "",
+    "1e0",
+    " 5",
+    "1_0",
+    "\u0665",
+    "5.",
+    f"{'0' * 20}5",
+    f"{'0' * 5000}5",
+]
 
 
-@pytest.mark.parametrize(("text", "number"), [(None, 7), ("5", 5), ("10.0", 10), *((bad, None) for bad in BAD)])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [(None, 7), ("5", 5), ("10.0", 10), *((bad, None) for bad in BAD)],
+    ids=lambda value: repr(value)[:20],
+)
 def test_numbers_of_the_query(text, number):
+    query = {} if text is None else {"limit": text}
     if number is None:
         with pytest.raises(errors.InvalidRequest, match="limit"):
-            results.whole(text, name="limit", least=1, most=10, absent=7)
+            binding.whole(query, "limit", least=1, most=10, absent=7)
     else:
-        assert results.whole(text, name="limit", least=1, most=10, absent=7) == number
+        assert binding.whole(query, "limit", least=1, most=10, absent=7) == number
 
 
 @hypothesis.given(

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from browserpool.model import errors, terms
 
 GUARDRAILS: Final = "cf-brapi-guardrails"
 """Header: base64url of the JSON that a body has under ``guardrails``. What opens a WebSocket has no body."""
+_WHOLE: Final = re.compile(r"[0-9]{1,15}(\.0{1,15})?")
 _SWITCH: Final = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
@@ -40,6 +42,21 @@ def is_yes(query: Mapping[str, str], name: str) -> bool:
     if text not in _SWITCH:
         raise errors.InvalidRequest(f"{name} must be true or false (given: {text[:40]!r}).")
     return _SWITCH[text]
+
+
+def whole(query: Mapping[str, str], name: str, *, least: int, most: int, absent: int) -> int:
+    """A number in a query; clients whose numbers are all floats send ``10.0``.
+
+    Raises:
+        errors.InvalidRequest: it is none, or out of bounds.
+    """
+    text = query.get(name)
+    if text is None:
+        return absent
+    number = int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else None
+    if number is None or not least <= number <= most:
+        raise errors.InvalidRequest(f"{name} must be a whole number from {least} to {most} (given: {text[:40]!r})")
+    return number
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -161,8 +161,8 @@ async def listing(call: services.Call) -> web.StreamResponse:
     found = await sessions.listing(
         call.services.db,
         token=None if call.token.admin else call.token.name,
-        limit=_whole(query.get("limit"), "limit", default=100, most=MOST_LISTED),
-        offset=_whole(query.get("offset"), "offset", default=0, most=10**9),
+        limit=binding.whole(query, "limit", least=0, most=MOST_LISTED, absent=100),
+        offset=binding.whole(query, "offset", least=0, most=10**9, absent=0),
     )
     return lib_web.json_response([live_shown(call, one) for one in found])
 
@@ -227,14 +227,6 @@ def _connection(connection: model.Connection) -> dict[str, Any]:
 def milliseconds(moment: datetime.datetime) -> int:
     """Since 1970, as JavaScript counts."""
     return round(moment.timestamp() * 1000)
-
-
-def _whole(text: str | None, name: str, *, default: int, most: int) -> int:
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:20]) <= most:
-        raise errors.InvalidRequest(f"{name} must be a whole number from 0 to {most} (given: {text[:40]!r})")
-    return int(text)
 
 
 def base(call: services.Call) -> str:

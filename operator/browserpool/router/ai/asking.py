@@ -90,7 +90,7 @@ def refusal(model: providers.Model, status: int, body: bytes, *, retry_after: st
 
 
 def _seconds(text: str | None) -> int:
-    return max(1, int(text)) if text is not None and text.isascii() and text.isdigit() else 1
+    return max(1, int(text)) if text is not None and re.fullmatch(r"[0-9]{1,9}", text) else 1
 
 
 def complaint(model: providers.Model, body: bytes) -> str:

@@ -12,8 +12,10 @@ import orjson
 
 from browserpool.model import errors
 from browserpool.model.wire import shared
+from browserpool.router import binding
 
 ELEMENT_WAIT_MS: Final = 30_000
+_MOST_MS: Final = 10**9
 WINDOW: Final = {"width": 800, "height": 600}
 """puppeteer's, which browserless starts with."""
 
@@ -86,12 +88,7 @@ def timeout_of(query: Mapping[str, str]) -> float | None:
     Raises:
         errors.InvalidRequest: it is no number.
     """
-    text = query.get("timeout")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise errors.InvalidRequest(f"timeout must be a whole number of milliseconds (given: {text[:40]!r})")
-    return float(text) or None
+    return float(binding.whole(query, "timeout", least=0, most=_MOST_MS, absent=0)) or None
 
 
 def _object(body: bytes) -> dict[str, Any]:

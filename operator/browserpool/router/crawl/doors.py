@@ -10,7 +10,7 @@ from browserpool.lib import web as lib_web
 from browserpool.model import claims, crawls, errors, names
 from browserpool.model.wire import crawl as wire
 from browserpool.model.wire import envelope
-from browserpool.router import actions, services
+from browserpool.router import actions, binding, services
 from browserpool.router.crawl import plan, results
 from browserpool.store import crawls as store
 
@@ -49,8 +49,8 @@ async def create(call: services.Call) -> web.StreamResponse:
 async def read(call: services.Call) -> web.StreamResponse:
     """GET …/crawl/{job}: how far it has come, and its records (``cursor``, ``limit``, ``status``)."""
     query = call.request.query
-    after = results.whole(query.get("cursor"), name="cursor", least=0, most=2**31 - 1, absent=0)
-    limit = results.whole(query.get("limit"), name="limit", least=1, most=wire.MAX_PAGES, absent=results.MOST_RECORDS)
+    after = binding.whole(query, "cursor", least=0, most=2**31 - 1, absent=0)
+    limit = binding.whole(query, "limit", least=1, most=wire.MAX_PAGES, absent=results.MOST_RECORDS)
     status = results.status(query.get("status"))
     job = await _mine(call)
     records = await store.records(

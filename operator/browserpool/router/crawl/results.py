@@ -55,23 +55,6 @@ def answer(job: crawls.Job, records: list[crawls.Record], *, cursor: int | None)
     return said if cursor is None else {**said, "cursor": str(cursor)}
 
 
-def whole(text: str | None, *, name: str, least: int, most: int, absent: int) -> int:
-    """A number of the query; clients whose numbers are all floats send ``10.0``.
-
-    Raises:
-        errors.InvalidRequest: it is none, or out of bounds.
-    """
-    if text is None:
-        return absent
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not number.is_integer() or not least <= number <= most:
-        raise errors.InvalidRequest(f"{name} must be a whole number from {least} to {most} (given: {text[:40]!r})")
-    return int(number)
-
-
 def status(text: str | None) -> crawls.PageStatus | None:
     """The query's ``status``.
 
