@@ -346,14 +346,31 @@ async def test_what_fails_before_it_is_visited_does_not_live_for_ever(dsn: str, 
     assert "3 times" in record["error"]
 
 
-async def test_robots_that_fail_for_the_servers_sake_forbid_all(rig: routers.Rig, site: Site) -> None:
+async def are_counted(database: Any, records: list[dict[str, Any]]) -> None:
+    """Each record takes as many bytes of an answer as the store has of it: answers are cut by that."""
+    async with database.pool.connection() as connection:
+        found = await (await connection.execute("select url, size from crawl_pages where kind = 'page'")).fetchall()
+    assert dict(found) == {one["url"]: len(orjson.dumps(one)) + 1 for one in records}
+
+
+async def test_robots_that_fail_for_the_servers_sake_forbid_all(rig: routers.Rig, database: Any, site: Site) -> None:
     async def unwell(agent: routers.Agent, request: web.Request) -> web.StreamResponse:
         url = orjson.loads(await request.read())["url"]
         return site._said({"status": 503, "url": url, "body": "", "title": "", "html": "", "links": []})
 
     (agent,) = await agents_show(rig, site)
     agent.does = unwell
-    assert told(await over(rig, await start(rig))) == {"/": "disallowed"}
+    result = await over(rig, await start(rig))
+    assert told(result) == {"/": "disallowed"}
+    await are_counted(database, result["records"])
+
+
+async def test_what_led_elsewhere_is_told_in_so_many_bytes(rig: routers.Rig, database: Any, site: Site) -> None:
+    await agents_show(rig, site)
+    site.leads["/"] = "https://elsewhere.test/"
+    result = await over(rig, await start(rig))
+    assert told(result) == {"/": "skipped"}
+    await are_counted(database, result["records"])
 
 
 async def test_an_earlier_result_serves_again_where_it_led_is_allowed_too(rig: routers.Rig, site: Site) -> None:

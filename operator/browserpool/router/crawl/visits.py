@@ -72,7 +72,9 @@ class Visitor:
             case crawls.Kind.SITEMAP:
                 return await self._sitemap(work)
             case crawls.Kind.PAGE:
-                return await self._page(work)
+                made = await self._page(work)
+                # A copy has its original's.
+                return made if made.copied else dataclasses.replace(made, outcome=_sized(made.outcome, work))
 
     # ------------------------------------------------------------ robots.txt
 
@@ -204,10 +206,9 @@ class Visitor:
         if got["status"] >= 400:
             message = f"The server answered {got['status']}."
             failed = dataclasses.replace(outcome, status=crawls.PageStatus.ERRORED, message=message, html=got["html"])
-            return Visited(outcome=_sized(failed, work))
+            return Visited(outcome=failed)
         found = await self._found(got["links"], work, rules)
-        kept = _sized(await self._kept(outcome, got, work), work)
-        return Visited(outcome=kept, found=found)
+        return Visited(outcome=await self._kept(outcome, got, work), found=found)
 
     def _led_astray(self, final: str, work: crawls.Work, rules: robots.Rules) -> tuple[crawls.PageStatus, str] | None:
         """Why what a redirect led to is not the job's to keep."""
