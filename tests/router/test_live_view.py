@@ -142,6 +142,20 @@ async def test_an_agent_asks_for_its_own_session_alone(rig: routers.Rig) -> None
     assert (await asked(owner, browser_id=(second if owner is first else first).browser_id)).status == 401
 
 
+async def test_an_agent_is_given_the_public_address(dsn: str, database: connect.Database) -> None:
+    async with routers.rig(dsn, database, public_url="https://pool.example/") as rig:
+        [agent] = await rig.make_pool()
+        token = credentials.agent_token(signing_key=routers.SIGNING_KEY, browser_id=agent.browser_id)
+        body = {
+            "browser_id": agent.browser_id,
+            "session_id": await started(rig),
+            "base": "http://sidecar:9222",
+            "wish": {},
+        }
+        made = (await rig.post(agentapi.ROUTER_LIVE_VIEW, body, secret=token)).json
+        assert made["devtoolsFrontendUrl"].startswith("https://pool.example/live/")
+
+
 async def test_links_end_with_their_session(rig: routers.Rig) -> None:
     await rig.make_pool()
     session = await started(rig)

@@ -33,8 +33,13 @@ async def ask(call: services.Call) -> web.StreamResponse:
         raise lookup.unknown(session_id)
     wished = said.get("wish")
     wish = live_view.wish(wished if isinstance(wished, dict) else {})
-    base = call.services.settings.public_url or addresses.said_base(str(said.get("base")))
-    return lib_web.json_response(await made(call.services, held, wish, origin=base or call.origin))
+    origin = addresses.origin(
+        scheme=call.request.scheme,
+        host=call.request.host,
+        said=str(said.get("base")),
+        public_url=call.services.settings.public_url,
+    )
+    return lib_web.json_response(await made(call.services, held, wish, origin=origin))
 
 
 async def running(parts: services.Services, session_id: SessionId) -> holding.Held:
