@@ -108,7 +108,6 @@ class RouterSettings(pydantic.BaseModel):
     )
     expire_interval: float = Field(default=1.0, gt=0)
     connect_timeout: float = Field(default=2.0, gt=0, description="until an agent takes a connection")
-    action_timeout: float = Field(default=330.0, gt=0, description="for an action whose body sets no shorter bound")
     end_timeout: float = Field(default=15.0, gt=0, description="until an agent has cleaned up after a session")
     claim_retries: int = Field(
         default=2, ge=0, le=5, description="other browsers to try when the claimed one cannot be reached"
