@@ -305,6 +305,14 @@ async def test_pressure_counts_the_callers_pools(rig: routers.Rig) -> None:
     assert (await rig.request("GET", "/pressure", secret=mine, headers={"Accept": "text/plain"})).status == 200
 
 
+async def test_pressure_counts_the_callers_own_refusals(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    slow, other = await rig.make_token("slow", rate_per_second=0.001), await rig.make_token("other")
+    assert [(await rig.post("/content", {"html": "x"}, secret=slow)).status for _ in range(3)][1:] == [429, 429]
+    told = [(await rig.request("GET", "/pressure", secret=one)).json["pressure"] for one in (slow, other)]
+    assert [one["recentlyRejected"] for one in told] == [2, 0]
+
+
 async def test_sessions_are_the_callers_own(rig: routers.Rig) -> None:
     await rig.make_pool(browsers_=2)
     mine = await rig.make_token("mine")

@@ -59,12 +59,17 @@ class Quotas:
         self._now = now
         self._buckets: dict[TokenName, Bucket] = {}
         self._running: collections.Counter[TokenName] = collections.Counter()
+        self._refused: collections.Counter[TokenName] = collections.Counter()
         self._spent: Mapping[TokenName, float] = {}
         self._day_ends = -math.inf
 
     def running(self, token: TokenName) -> int:
         """How many actions and CDP sessions of the token count at this moment."""
         return self._running[token]
+
+    def refused(self, token: TokenName) -> int:
+        """How many of the token's requests were over one of its bounds, since this router began."""
+        return self._refused[token]
 
     def learn(self, day: tokens.Day) -> None:
         """What the store has just said of this day."""
@@ -78,7 +83,7 @@ class Quotas:
             errors.TooManyRequests: over the day's browser time or over the rate; ``retry_after`` says when it would pass.
         """
         if (wait := self.day_wait(token)) > 0:
-            metrics.REFUSED.labels("day").inc()
+            self._count_refusal(token.name, "day")
             raise errors.TooManyRequests(
                 f"Token {token.name} has had {self.spent(token.name):.0f} s of browser time today, and may have "
                 f"{token.daily_seconds:.0f}; the next day (UTC) begins in {retry_after(wait)} s.",
@@ -118,7 +123,7 @@ class Quotas:
         bucket = self._buckets.get(token) or full(rate=rate, now=now)
         self._buckets[token], wait = take(bucket, rate=rate, now=now)
         if wait > 0:
-            metrics.REFUSED.labels("rate").inc()
+            self._count_refusal(token, "rate")
             raise errors.TooManyRequests(
                 f"Token {token} is over its rate of {rate:g} requests a second; come back in {retry_after(wait)} s.",
                 retry_after=retry_after(wait),
@@ -131,7 +136,7 @@ class Quotas:
             errors.TooManyRequests: as many as allowed run already.
         """
         if concurrency is not None and self._running[token] >= concurrency:
-            metrics.REFUSED.labels("concurrency").inc()
+            self._count_refusal(token, "concurrency")
             raise errors.TooManyRequests(
                 f"Token {token} has {self._running[token]} sessions open, and may have {concurrency}; "
                 "end one, or wait until one ends.",
@@ -144,3 +149,7 @@ class Quotas:
         self._running[token] -= 1
         if self._running[token] <= 0:
             del self._running[token]
+
+    def _count_refusal(self, token: TokenName, reason: str) -> None:
+        self._refused[token] += 1
+        metrics.REFUSED.labels(reason).inc()

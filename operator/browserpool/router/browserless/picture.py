@@ -6,7 +6,6 @@ from typing import Any
 
 from aiohttp import web
 
-from browserpool import metrics
 from browserpool.lib import web as lib_web
 from browserpool.model import browsers as model
 from browserpool.model import claims, pool, states
@@ -49,8 +48,9 @@ async def pressure(call: services.Call) -> web.StreamResponse:
     message = "" if load.available else "All browsers are in use, and the queue is full"
     if call.request.headers.get("Accept") == "text/plain":
         return web.Response(text=message + "\n", status=200 if load.available else 503)
+    rejected = call.services.quotas.refused(call.token.name)
     now = devtools.milliseconds(await sessions.moment(call.services.db))
-    return lib_web.json_response({"pressure": told(load, message=message, date=now, rejected=_rejected())})
+    return lib_web.json_response({"pressure": told(load, message=message, date=now, rejected=rejected)})
 
 
 def told(load: Load, *, message: str, date: int, rejected: int) -> dict[str, Any]:
@@ -100,10 +100,3 @@ def _number(counts: Sequence[model.Count], state: states.BrowserState) -> int:
 
 def _room(spec: pool.PoolSpec) -> int:
     return 0 if spec.on_empty.mode is pool.OnEmptyMode.FAIL else spec.on_empty.queue_limit
-
-
-def _rejected() -> int:
-    """Requests that this router has refused since it began."""
-    return round(
-        sum(sample.value for sample in next(iter(metrics.REFUSED.collect())).samples if sample.name.endswith("_total"))
-    )
