@@ -46,7 +46,7 @@ def unknown(session_id: str) -> errors.NotFound:
     return errors.NotFound(f"There is no session {session_id[:64]!r} of yours.")
 
 
-async def all_mine(call: services.Call, *, limit: int = MOST_SESSIONS) -> list[holding.Held]:
+async def all_mine(call: services.Call) -> list[holding.Held]:
     """The caller's live CDP sessions, newest first."""
-    found = await sessions.listing(call.services.db, token=call.token.name, limit=limit)
+    found = await sessions.listing(call.services.db, token=call.token.name, limit=MOST_SESSIONS)
     return [call.services.claiming.adopt(live) for live in found if live.kind is claims.SessionKind.CDP]

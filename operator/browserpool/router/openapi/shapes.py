@@ -173,12 +173,6 @@ class BrowserlessSession(Shape):
 # ---------------------------------------------------------------- sessions
 
 
-class Guardrails(Part):
-    """What the pages of a session may reach."""
-
-    allowed_domains: list[str] | None = None
-
-
 class SessionWish(Part):
     """The body of a new session: none, or its bounds."""
 
