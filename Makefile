@@ -53,6 +53,10 @@ test: check chromium node npm ## check, then run every test
 e2e: $(VENV)/.dev builder cluster node npm ## run the tests that need a Kubernetes: KUBECONFIG's, kind's, or one made here (that needs root)
 	@$(BIN)/python -m pytest tests/e2e_cluster $(ARGS)
 
+.PHONY: peers-test
+peers-test: $(VENV)/.dev chromium node npm ## see callers move from the systems that npm has: browserless, which takes 500 MB
+	@$(BIN)/python -m pytest tests/peers $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, layers, the chart: what CI checks
 	@$(BIN)/ruff format --check --quiet . || { echo 'Run `make format`.'; exit 1; }

@@ -170,6 +170,19 @@ def test_a_body_for_browserless(action, given, asked):
 
 
 @pytest.mark.parametrize(
+    ("action", "given", "media"),
+    [
+        ("screenshot", {"html": "x"}, "image/png"),
+        ("screenshot", {"html": "x", "screenshotOptions": {"type": "webp"}}, "image/webp"),
+        ("screenshot", {"html": "x", "screenshotOptions": {"encoding": "base64"}}, "text/plain"),
+        ("pdf", {"html": "x"}, None),
+    ],
+)
+def test_a_picture_is_called_what_it_is(action, given, media):
+    assert browserless.media(wire.parse(action, orjson.dumps(given))) == media
+
+
+@pytest.mark.parametrize(
     ("action", "said", "headers", "result", "meta"),
     [
         ("content", b"<p>\xc3\xa4", {"X-Response-Code": "404"}, "<p>ä", {"status": 404, "title": ""}),

@@ -33,12 +33,16 @@ _MOST_SAID: Final = 64 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """An action as an upstream is asked for it; ``deadline`` in seconds, the answer's last byte included."""
+    """An action as an upstream is asked for it; ``deadline`` in seconds, the answer's last byte included.
+
+    ``media``: what the answer is, where the upstream does not say.
+    """
 
     action: str
     url: str
     body: bytes
     deadline: float
+    media: str | None = None
 
 
 def asked(
@@ -62,7 +66,7 @@ def asked(
             if body is None:
                 return None
             url = addresses.action(upstream.url, action, query={"timeout": browserless.timeout(parsed)})
-            return Asked(action=action, url=url, body=body, deadline=deadline)
+            return Asked(action=action, url=url, body=body, deadline=deadline, media=browserless.media(parsed))
 
 
 async def answered(
@@ -111,6 +115,8 @@ async def _from_browserless(
     if answer.status != 200:
         raise browserless.complaint(answer.status, (await _text(answer)).decode(errors="replace"))
     headers = _headers(answer, wanted, said)
+    if ask.media is not None:
+        headers["Content-Type"] = ask.media
     rewritten = browserless.REWRITTEN.get(ask.action)
     if rewritten is None:
         return await _passed(call, answer, headers=headers, whole=whole)

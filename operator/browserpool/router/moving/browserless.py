@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from browserpool.model import errors
-from browserpool.model.wire import envelope, shared
+from browserpool.model.wire import envelope, screenshot, shared
 
 ACTIONS: Final = frozenset({"content", "pdf", "scrape", "screenshot"})
 """Those that both have, at the same addresses."""
@@ -46,6 +46,14 @@ def body(action: str, sent: bytes, parsed: shared.QuickAction) -> bytes | None:
 def timeout(parsed: shared.QuickAction) -> str:
     """Milliseconds for its ``?timeout=``."""
     return f"{parsed.action_timeout or shared.MAX_ACTION_MS:.0f}"
+
+
+def media(parsed: shared.QuickAction) -> str | None:
+    """What a picture's answer is: it calls every picture a PNG."""
+    if not isinstance(parsed, screenshot.Screenshot):
+        return None
+    options = parsed.screenshot_options
+    return "text/plain" if options.encoding == "base64" else f"image/{options.type}"
 
 
 def _goto(options: shared.GotoOptions) -> dict[str, Any]:
