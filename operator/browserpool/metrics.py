@@ -71,6 +71,12 @@ FALLBACKS = Counter(
     ["pool", "arm", "action"],
     registry=REGISTRY,
 )
+FORWARDED = Counter(
+    "browserpool_forwarded",
+    "Requests that a region had no browser for, and its backup router's outcome (served, full, refused, away)",
+    ["pool", "outcome"],
+    registry=REGISTRY,
+)
 CRAWL_SECONDS = Histogram(
     "browserpool_crawl_seconds",
     "What crawls fetch, from its claim to its end, by kind and by what became of it",

@@ -42,6 +42,7 @@ EVERYTHING = {
             "providers": {"workers-ai": "https://example.com/ai/v1", "house": "http://10.2.0.1/v1"},
         },
         "secrets": ["old", "other.example"],
+        "placeHeader": "CF-IPCountry",
         "extraEnv": [{"name": "BROWSERPOOL_MAX_BODY", "value": "1048576"}],
         "nodeSelector": {"disk": "fast"},
         "service": {"type": "LoadBalancer", "annotations": {"lb": "internal"}},
@@ -519,6 +520,7 @@ def test_the_models_key_comes_from_its_secret_and_its_addresses_as_the_router_re
     said = environment(full, "Deployment", "browserpool-router")
     config = settings.from_environment(router_settings.RouterSettings, said)
     assert (config.cache, config.cache_bytes, config.ai_model) == ("postgres", 1048576, "house/1")
+    assert config.place_header == "CF-IPCountry"
     assert config.providers.bases == {"workers-ai": "https://example.com/ai/v1", "house": "http://10.2.0.1/v1"}
 
 

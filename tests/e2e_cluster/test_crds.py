@@ -105,6 +105,19 @@ def model_takes(manifest):
             "spec.regions: Invalid value: a region's backup must be the name of another region",
         ),
         (
+            {"regions": [{"name": "eu", "backup": "us", "backupRouter": {"url": "http://far"}}, {"name": "us"}]},
+            "spec.regions[0].backupRouter: Invalid value: a region has backup or backupRouter, not both",
+        ),
+        ({"regions": [{"name": "eu", "backupRouter": {}}]}, "spec.regions[0].backupRouter.url: Required value"),
+        (
+            {"regions": [{"name": "eu", "backupRouter": {"url": "ftp://far"}}]},
+            "spec.regions[0].backupRouter.url in body should match",
+        ),
+        (
+            {"regions": [{"name": "eu", "near": ["DE"]}, {"name": "us", "near": ["US", "DE"]}]},
+            "spec.regions: Invalid value: a place may stand in near of one region only",
+        ),
+        (
             {"replicas": 4, "maxReplicas": 3},
             "spec.regions: Invalid value: a region would have maxReplicas below replicas",
         ),
@@ -194,6 +207,16 @@ GOOD = [
         "regions": [
             {"name": "eu", "backup": "us", "nodeSelector": {"a.b/c": "d"}},
             {"name": "us", "backup": "eu", "replicas": 0},
+        ]
+    },
+    {
+        "regions": [
+            {
+                "name": "eu",
+                "near": ["DE", "FR"],
+                "backupRouter": {"url": "https://far/p", "tokenSecretRef": {"name": "far"}, "pool": "main"},
+            },
+            {"name": "us", "near": ["US"]},
         ]
     },
     {"sessions": {"keepAlive": 90, "maxLifetime": "1h30m", "recycle": "Delete"}},
@@ -339,7 +362,13 @@ async def test_the_largest_pool_is_taken(tried):
     """The rules' true cost at their bounds stays within what the API server spends on one object."""
     names = [f"region-{number:02}" for number in range(64)]
     regions = [
-        {"name": name, "backup": names[number - 1], "replicas": 1, "maxReplicas": 9}
+        {
+            "name": name,
+            "backup": names[number - 1],
+            "replicas": 1,
+            "maxReplicas": 9,
+            "near": [f"{place:02}-{name}".ljust(32, "x") for place in range(16)],
+        }
         for number, name in enumerate(names)
     ]
     networks = [f"10.{number}.0.0/16" for number in range(256)]

@@ -58,12 +58,14 @@ def resolve(
         ),
         ({"zone": "z", "region": "r"}, {}, target.Wishes(zone=ZoneName("z"), region=RegionName("r"))),
         ({"pool": ""}, {}, target.Wishes()),
+        ({}, {"x-browserpool-from": "DE"}, target.Wishes(place="DE")),
         ({"keep_alive": "10000"}, {}, target.Wishes(keep_alive=10.0)),
         ({"keep_alive": "600000"}, {}, target.Wishes(keep_alive=600.0)),
     ],
 )
 def test_wishes(query: dict[str, str], headers: dict[str, str], expected: target.Wishes) -> None:
-    assert target.wishes(query=query, headers=multidict.CIMultiDict(headers)) == expected
+    found = target.wishes(query=query, headers=multidict.CIMultiDict(headers), place_header="X-Browserpool-From")
+    assert found == expected
 
 
 @pytest.mark.parametrize("text", ["9999", "600001", "abc", "", "nan", "inf", "-1"])
@@ -141,6 +143,38 @@ def test_a_request_that_names_a_node_comes_from_there(wished: dict[str, Any], ex
 def test_a_region_that_the_pool_does_not_have_is_refused_by_name() -> None:
     with pytest.raises(errors.InvalidRequest, match="region must be one of pool alpha's: eu, us"):
         resolve(target.Wishes(pool=PoolName("alpha"), region=RegionName("mars")))
+
+
+NEAR = pool.PoolSpec.model_validate(
+    {
+        "regions": [
+            {"name": "asia"},
+            {"name": "eu", "near": ["DE", "FR"]},
+            {"name": "us", "near": ["US", "canada-east-1"]},
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "wished", "home", "expected"),
+    [
+        ("DE", None, "us", "eu"),
+        ("canada-east-1", None, "eu", "us"),
+        ("DE", "us", "asia", "us"),
+        ("JP", None, "us", "us"),
+        ("de", None, "us", "us"),
+        ("", None, "us", "us"),
+        (None, None, "us", "us"),
+        (None, None, "moon", "asia"),
+        ("us", None, "eu", "eu"),
+    ],
+)
+def test_the_region_near_to_the_client(place: str | None, wished: str | None, home: str, expected: str) -> None:
+    region = target.choose_region(
+        RegionName(wished) if wished else None, name=PoolName("p"), spec=NEAR, home=RegionName(home), place=place
+    )
+    assert region.name == expected
 
 
 def test_backup_and_spillover_are_the_pools() -> None:

@@ -68,6 +68,17 @@ def test_without_a_maximum_the_pool_does_not_grow():
         ({"regions": [{"name": "eu"}, {"name": "eu"}]}, "each name may stand once"),
         ({"regions": [{"name": "eu", "backup": "eu"}]}, "cannot be its own backup"),
         ({"regions": [{"name": "eu", "backup": "us"}]}, "not among eu"),
+        (
+            {"regions": [{"name": "eu", "backup": "us", "backupRouter": {"url": "http://far"}}, {"name": "us"}]},
+            "eu has backup and backupRouter",
+        ),
+        ({"regions": [{"name": "eu", "backupRouter": {"url": "ws://far"}}]}, "should match pattern"),
+        ({"regions": [{"name": "eu", "backupRouter": {"url": "http://a@far"}}]}, "should match pattern"),
+        (
+            {"regions": [{"name": "eu", "near": ["DE", "FR"]}, {"name": "us", "near": ["US", "DE"]}]},
+            "near has DE twice; a place may stand in one region only",
+        ),
+        ({"regions": [{"name": "eu", "near": ["D E"]}]}, "should match pattern"),
         ({"regions": [{"name": "EU"}]}, "should match pattern"),
         ({"replicas": 4, "maxReplicas": 3}, "maxReplicas 3 below replicas 4"),
         ({"sessions": {"keepAlive": "soon"}}, "written like 90s, 5m or 1h30m"),

@@ -179,6 +179,11 @@ def test_a_region_that_its_backup_serves_shows(spillover, ready, heard, spilling
     assert [region.spilling for region in found.regions] == [spilling, False]
 
 
+def test_a_region_that_another_cluster_serves_shows():
+    found = summary([], {}, heard=[IN_TIME], regions=[{"name": "east", "backupRouter": {"url": "https://far"}}])
+    assert condition(found, "SpilloverActive").status is True
+
+
 def test_a_region_without_a_backup_never_spills():
     assert condition(summary([], {}, heard=[LATE]), "SpilloverActive").status is False
 

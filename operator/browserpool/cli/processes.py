@@ -38,6 +38,15 @@ def up(
             "--chromium", help="Chromium's binary; default: the first that is found.", envvar="BROWSERPOOL_CHROMIUM"
         ),
     ] = "",
+    secrets: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--secrets",
+            help="Tokens for other systems that a pool names by tokenSecretRef: the file NAME/KEY in this directory.",
+            envvar="BROWSERPOOL_SECRETS_DIR",
+            metavar="DIR",
+        ),
+    ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="Of the files under DIR/logs.")] = "INFO",
 ) -> None:
     """Run pools on this machine: embedded Postgres, router, browsers. Edits of FILE are followed; Ctrl-C stops everything."""
@@ -51,6 +60,7 @@ def up(
         host=host,
         nodes=nodes,
         chromium=chromium,
+        secrets=secrets,
         log_level=log_level.upper(),
     )
     options.run(local.run(wanted))

@@ -95,6 +95,11 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             field=".regions",
         ),
         _rule(
+            "self.regions.all(r, !has(r.near) || r.near.all(p, self.regions.exists_one(o, has(o.near) && p in o.near)))",
+            "a place may stand in near of one region only",
+            field=".regions",
+        ),
+        _rule(
             # Where autoscaling finds the number, it stays below maxReplicas, and replicas means nothing.
             f"has(self.autoscaling) || self.regions.all(r, {_MOST} >= {_WANTED})",
             "a region would have maxReplicas below replicas; where a region has no number of its own, the pool's holds",
@@ -102,6 +107,11 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
         ),
     ),
     "regions.[]": (
+        _rule(
+            "!has(self.backup) || !has(self.backupRouter)",
+            "a region has backup or backupRouter, not both",
+            field=".backupRouter",
+        ),
         _rule(
             "!has(self.backup) || self.backup != self.name",
             "a region cannot be its own backup; name another region or leave backup out",

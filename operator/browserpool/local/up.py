@@ -48,7 +48,7 @@ _HANDED_ON = (
     "crawl_pages",
     "crawl_lease",
     "crawl_user_agent",
-    "secrets_dir",
+    "place_header",
 )
 """Settings of the router that `up` has no word in: they are taken from its own environment."""
 
@@ -64,6 +64,7 @@ class Options:
     host: str = "127.0.0.1"
     nodes: int = 2
     chromium: str = ""
+    secrets: pathlib.Path | None = None
     log_level: str = "INFO"
 
 
@@ -186,6 +187,7 @@ def _router_command(
         # Few agents: a batch that waits a second for more would only be late.
         max_batch_timeout=0.1,
         release_on_exit=True,
+        secrets_dir="" if options.secrets is None else str(options.secrets.absolute()),
         log_level=options.log_level,
     )
     return processes.Command(

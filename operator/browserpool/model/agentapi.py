@@ -40,6 +40,8 @@ RENEW = "/v1/sessions/{session}/renew"
 """POST to a router, with the client's token: the session is in use, though no message of it passes here."""
 BASE = "X-Browserpool-Base"
 """Header: the ``http://host:port`` by which clients call the request's sender, for the addresses in the answer."""
+WAIT = "X-Browserpool-Wait"
+"""Header of a request: ``0`` if it is not to wait for a browser."""
 WAY = "X-Browserpool-Way"
 """Header of a sidecar's answer to a WebSocket: ``direct`` to the browser, or ``proxied`` by a router."""
 

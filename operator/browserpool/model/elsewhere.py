@@ -43,6 +43,20 @@ class SecretKey(_Part):
     )
 
 
+class BackupRouter(_Part):
+    """Another cluster's router that serves when a region is empty or stale."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=2048)] = Field(
+        description="Its address, as its clients call it: http://… or https://…, with the path that it stands under."
+    )
+    token_secret_ref: SecretKey | None = Field(
+        default=None, description="The bearer token for it, which says there what may be used. Default: none is sent."
+    )
+    pool: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")] | None = Field(
+        default=None, description="Its pool. Default: the one of this pool's name."
+    )
+
+
 class Upstream(_Part):
     """The other system that serves a part of the pool's callers while they move."""
 

@@ -179,6 +179,10 @@ class NoBrowser(BrowserpoolError):
     default_code = Code.NO_BROWSER
 
 
+class RegionStale(NoBrowser):
+    """What a region says of its browsers is too old to be trusted."""
+
+
 class NotOffered(BrowserpoolError):
     """Nobody has set this up here, or it is left out on purpose. Asking again would end the same way."""
 

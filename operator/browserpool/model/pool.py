@@ -26,6 +26,9 @@ NAMES_MOST: Final = 55
 Label = Annotated[str, Field(pattern=rf"^{names.LABEL_PATTERN}$")]
 
 
+Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]{0,30}[A-Za-z0-9])?$", max_length=32)]
+
+
 class _Part(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
@@ -110,6 +113,16 @@ class Region(_Part):
     )
     backup: Label | None = Field(
         default=None, description="The region of this pool that serves when this one is empty or stale; see spillover."
+    )
+    backup_router: elsewhere.BackupRouter | None = Field(
+        default=None,
+        description="Another cluster's router that serves when this region is empty or stale, in place of backup; see spillover.",
+    )
+    near: tuple[Place, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Places whose requests come here if they name no region: what a proxy in front of the router says of where a client "
+        "is, such as a country's code or another region's name. A place may stand in one region only.",
     )
     node_selector: dict[str, str] = Field(
         default_factory=dict,
@@ -293,7 +306,12 @@ class PoolSpec(_Part):
         known = [region.name for region in self.regions]
         if len(set(known)) != len(known):
             raise ValueError("regions: each name may stand once")
+        places = [place for region in self.regions for place in set(region.near)]
+        if twice := sorted({place for place in places if places.count(place) > 1}):
+            raise ValueError(f"regions: near has {twice[0]} twice; a place may stand in one region only")
         for region in self.regions:
+            if region.backup is not None and region.backup_router is not None:
+                raise ValueError(f"regions: {region.name} has backup and backupRouter; leave out one of them")
             if region.backup == region.name:
                 raise ValueError(
                     f"regions: {region.name} cannot be its own backup; name another region or leave backup out"

@@ -55,6 +55,7 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``openapi``    the API in its own words: a document, and a page
 ``browserless`` browserless' addresses, for who comes from there
 ``mcpserver``  the same as tools of the Model Context Protocol
+``spilling``   what another cluster's router serves
 ``sidecar``    the same door beside the client, without a store
 ``crawl``      jobs that fetch whole sites, and the worker for them
 ``answers``    errors on their way out

@@ -21,6 +21,8 @@ from browserpool.model.wire import extract as extract_wire
 from browserpool.router import extract, holding, relay, services, target, waiting
 from browserpool.router.cache import policy
 from browserpool.router.moving import asking, serving
+from browserpool.router.spilling import asking as beyond
+from browserpool.router.spilling import serving as spilled
 
 SLACK = 15.0
 """Seconds for what an agent does around an action's own deadline: cleaning up, sending the answer."""
@@ -167,6 +169,26 @@ async def _moving(call: services.Call, job: Job, upstream: elsewhere.Upstream, *
 async def _done(
     call: services.Call, job: Job, *, whole: bool, patience: waiting.Patience | None = None
 ) -> web.StreamResponse:
+    """The answer of one of the region's browsers, or of another cluster's where the region has none."""
+    return await spilled.served(
+        call,
+        job.wanted,
+        patience=patience,
+        here=lambda wait: _here(call, job, whole=whole, patience=wait),
+        there=lambda router: beyond.answered(
+            call,
+            job.wanted,
+            router,
+            action=job.action,
+            body=job.body,
+            deadline=deadline(job.parsed),
+            said=job.said,
+            whole=whole,
+        ),
+    )
+
+
+async def _here(call: services.Call, job: Job, *, whole: bool, patience: waiting.Patience | None) -> web.StreamResponse:
     """Claim, ask the agent, answer the client; the release is on its way whatever happens."""
     claiming, cache = call.services.claiming, call.services.cache
 

@@ -38,6 +38,7 @@ from browserpool.router.cache import keeping
 from browserpool.router.crawl import worker
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation, said
+from browserpool.router.spilling import breaker, following
 from browserpool.store import browsers, connect, heartbeats, leases, usage
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         outcomes=outcomes.Outcomes(db=db),
         remote=await stack.enter_async_context(remote.Remote(connect_timeout=config.connect_timeout)),
         secrets=secretfiles.SecretFiles(config.secrets_dir),
+        breakers=breaker.Breakers(),
         background=background,
         documentation=documentation.Documentation(routes.ROUTES, said=said.SAID),
     )
@@ -181,6 +183,15 @@ def application(
     return app
 
 
+async def _handled(route: routes.Route, call: services.Call) -> web.StreamResponse:
+    try:
+        return await route.handler(call)
+    except errors.NotFound as missing:
+        if not following.may(call):
+            raise
+        return await following.followed(call, missing)
+
+
 def _entered(parts: services.Services, route: routes.Route, enter: Enter) -> answers.Handler:
     async def public(request: web.Request) -> web.StreamResponse:
         return await route.handler(services.Call(services=parts, request=request))
@@ -190,10 +201,10 @@ def _entered(parts: services.Services, route: routes.Route, enter: Enter) -> ans
             raise errors.Unavailable("This router is stopping; ask again.", retry_after=1)
         call = services.Call(services=parts, request=request, caller=await enter(request))
         if route.websocket:
-            return await route.handler(call)
+            return await _handled(route, call)
         parts.running += 1
         try:
-            return await route.handler(call)
+            return await _handled(route, call)
         finally:
             parts.running -= 1
 

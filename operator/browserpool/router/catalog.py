@@ -36,6 +36,8 @@ class Catalog:
         self._nodes_at = -math.inf
         self._tried_at = -math.inf
         self._reading = asyncio.Lock()
+        self.backed = False
+        """Whether any region's backup is another cluster's router."""
         self.loaded = False
         """Whether the store was ever read."""
 
@@ -68,6 +70,7 @@ class Catalog:
         found_pools = await pools.listing(self._db)
         found_tokens = await tokens.listing(self._db)
         self._pools = {one.name: one.spec for one in found_pools}
+        self.backed = any(region.backup_router for spec in self._pools.values() for region in spec.regions)
         self._tokens = {one.hash: one for one in found_tokens}
         self.loaded = True
         if not self._nodes or self._now() - self._nodes_at >= NODES_EVERY:

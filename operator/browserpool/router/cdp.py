@@ -18,6 +18,8 @@ from browserpool.lib import chance
 from browserpool.model import claims, errors, outcomes, terms
 from browserpool.router import actions, binding, bridge, holding, lookup, services, target, waiting
 from browserpool.router.moving import connecting, serving
+from browserpool.router.spilling import serving as spilling
+from browserpool.router.spilling import sessions as beyond
 from browserpool.store import sessions
 
 log = logging.getLogger(__name__)
@@ -35,15 +37,33 @@ async def launched(call: services.Call, wanted: target.Target, *, once: bool = F
         return await _moving(call, wanted, once=once)
     async with counted(call) as count:
         with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
-            held, socket = await _claimed(call, wanted)
+            browser = await _browser(call, wanted)
+        if isinstance(browser, beyond.Opened):
+            return await _bridged_beyond(call, browser, once=once)
+        held, socket = browser
         count(held)
     return await _launched(call, wanted, held, socket, once=once)
 
 
-async def _claimed(
+async def _browser(
     call: services.Call, wanted: target.Target, patience: waiting.Patience | None = None
-) -> tuple[holding.Held, bridge.Upstream]:
-    return await call.services.claiming.engage(wanted, lambda held: dial(call, held), patience=patience)
+) -> tuple[holding.Held, bridge.Upstream] | beyond.Opened:
+    """A browser of the region's, or of another cluster's where the region has none."""
+
+    async def here(patience: waiting.Patience | None) -> tuple[holding.Held, bridge.Upstream] | beyond.Opened:
+        return await call.services.claiming.engage(wanted, lambda held: dial(call, held), patience=patience)
+
+    return await spilling.served(
+        call, wanted, patience=patience, here=here, there=lambda router: beyond.opened(call, wanted, router)
+    )
+
+
+async def _bridged_beyond(call: services.Call, browser: beyond.Opened, *, once: bool) -> web.StreamResponse:
+    try:
+        return await beyond.bridged(call, browser.socket, pool=browser.session.pool, headers=browser.session.headers)
+    finally:
+        if once:
+            beyond.end(call, browser.session)
 
 
 async def _launched(
@@ -59,16 +79,18 @@ async def _moving(call: services.Call, wanted: target.Target, *, once: bool) -> 
     async def elsewhere() -> connecting.Opened:
         return await connecting.opened(call, wanted)
 
-    async def here(patience: waiting.Patience | None) -> tuple[holding.Held, bridge.Upstream]:
-        return await _claimed(call, wanted, patience)
+    async def here(patience: waiting.Patience | None) -> tuple[holding.Held, bridge.Upstream] | beyond.Opened:
+        return await _browser(call, wanted, patience)
 
-    sides: serving.Sides[tuple[holding.Held, bridge.Upstream] | connecting.Opened] = serving.Sides(
+    sides: serving.Sides[tuple[holding.Held, bridge.Upstream] | beyond.Opened | connecting.Opened] = serving.Sides(
         pool=here, upstream=elsewhere if connecting.can(wanted) else None, failed=lambda _: False
     )
     async with counted(call) as count:
         browser = await serving.served(call, wanted, outcomes.CDP, sides)
         if isinstance(browser, connecting.Opened):
             return await connecting.bridged(call, wanted, browser)
+        if isinstance(browser, beyond.Opened):
+            return await _bridged_beyond(call, browser, once=once)
         held, socket = browser
         count(held)
     return await _launched(call, wanted, held, socket, once=once)

@@ -13,8 +13,10 @@ from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, errors, live_view, names, outcomes, terms
 from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
-from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services
+from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services, waiting
 from browserpool.router.liveview import making
+from browserpool.router.spilling import serving as spilling
+from browserpool.router.spilling import sessions as beyond
 from browserpool.store import sessions
 
 END_WAIT: Final = 5.0
@@ -39,9 +41,18 @@ async def create(call: services.Call) -> web.StreamResponse:
     async def look(held: holding.Held) -> Any:
         return making.linked(call, held, await chrome(call, held, "list"), milliseconds=expires) if targets else None
 
+    async def here(patience: waiting.Patience | None) -> tuple[holding.Held, Any] | beyond.Created:
+        return await call.services.claiming.engage(wanted, look, patience=patience)
+
     async with cdp.counted(call) as count:
         with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
-            held, found = await call.services.claiming.engage(wanted, look)
+            made = await spilling.served(
+                call, wanted, patience=None, here=here, there=lambda router: beyond.created(call, wanted, router)
+            )
+        if isinstance(made, beyond.Created):
+            own = {"webSocketDebuggerUrl": addresses.browser(base(call), made.session_id, suffix_=suffix(call))}
+            return lib_web.json_response({**made.answer, **own}, headers=made.headers)
+        held, found = made
         count(held)
     answer: dict[str, Any] = {
         "sessionId": held.session_id,

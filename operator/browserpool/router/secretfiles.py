@@ -20,4 +20,7 @@ class SecretFiles:
         try:
             return (pathlib.Path(self._directory) / ref.name / ref.key).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise errors.UpstreamFailed(f"The key {ref.key} of Secret {ref.name} is not mounted here.") from error
+            raise errors.UpstreamFailed(
+                f"The key {ref.key} of Secret {ref.name} is not mounted here: name the Secret in the chart's router.secrets, or put its "
+                f"token at {ref.name}/{ref.key} in the directory that `browserpool up --secrets` or BROWSERPOOL_SECRETS_DIR names."
+            ) from error

@@ -25,11 +25,13 @@ from browserpool.router import (
     secretfiles,
     settings,
     target,
+    waiting,
 )
 from browserpool.router.ai import client
 from browserpool.router.cache import keeping
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation
+from browserpool.router.spilling import breaker
 from browserpool.store import connect, heartbeats
 
 
@@ -54,6 +56,7 @@ class Services:
     background: tasks.Background
     remote: remote.Remote
     secrets: secretfiles.SecretFiles
+    breakers: breaker.Breakers
     documentation: documentation.Documentation
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -89,9 +92,18 @@ class Call:
             public_url=self.services.settings.public_url,
         )
 
+    @property
+    def patience(self) -> waiting.Patience | None:
+        """How long the request itself says that it may wait; ``None``: as the pool has it."""
+        return waiting.AT_ONCE if self.request.headers.get(agentapi.WAIT) == "0" else None
+
     def _target(self, kind: claims.SessionKind) -> target.Target:
         services = self.services
-        wishes = target.wishes(query=self.request.query, headers=self.request.headers)
+        wishes = target.wishes(
+            query=self.request.query,
+            headers=self.request.headers,
+            place_header=services.settings.place_header,
+        )
         return target.resolve(
             wishes,
             pools=services.catalog.pools,

@@ -57,6 +57,11 @@ class RouterSettings(pydantic.BaseModel):
         default=None, description="what clients call this router, for the addresses it gives out"
     )
     holder: str | None = Field(default=None, description="this instance's name in leases; none: a fresh one each start")
+    place_header: str = Field(
+        default="X-Browserpool-From",
+        min_length=1,
+        description="the header in which a proxy says where a client is, for a region's near; CF-IPCountry at Cloudflare's",
+    )
     secrets_dir: str = Field(default="", description="the directory of tokens for other systems, NAME/KEY in it")
     log_format: logs.Format = "text"
     log_level: str = "INFO"

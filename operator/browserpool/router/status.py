@@ -84,7 +84,7 @@ def _pool(call: services.Call, one: pool.BrowserPool, alive: list[model_browsers
                 "name": region.name,
                 "replicas": one.spec.wanted(region),
                 "max_replicas": one.spec.most(region),
-                "backup": region.backup,
+                "backup": region.backup or (region.backup_router.url if region.backup_router is not None else None),
                 "states": _states(alive, one.name, RegionName(region.name)),
             }
             for region in one.spec.regions

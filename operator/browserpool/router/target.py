@@ -22,6 +22,8 @@ class Wishes:
     zone: ZoneName | None = None
     node: NodeName | None = None
     keep_alive: float | None = None
+    place: str | None = None
+    """Where its client is, as a proxy in front of the router says."""
 
 
 Nodes = Mapping[NodeName, model.Node]
@@ -62,8 +64,8 @@ class Target:
         return dataclasses.replace(self, request=dataclasses.replace(self.request, terms=terms))
 
 
-def wishes(*, query: Mapping[str, str], headers: Mapping[str, str]) -> Wishes:
-    """Read the wishes; the query wins over the headers.
+def wishes(*, query: Mapping[str, str], headers: Mapping[str, str], place_header: str = "") -> Wishes:
+    """Read the wishes; the query wins over the headers. ``place_header`` is the proxy's.
 
     Raises:
         errors.InvalidRequest: ``keep_alive`` is not within its bounds.
@@ -79,6 +81,7 @@ def wishes(*, query: Mapping[str, str], headers: Mapping[str, str]) -> Wishes:
         zone=ZoneName(zone) if zone else None,
         node=NodeName(node) if node else None,
         keep_alive=keep_alive(query.get("keep_alive")),
+        place=headers.get(place_header),
     )
 
 
@@ -127,20 +130,27 @@ def choose_pool(
 
 
 def choose_region(
-    wished: RegionName | None, *, name: PoolName, spec: manifest.PoolSpec, home: RegionName
+    wished: RegionName | None, *, name: PoolName, spec: manifest.PoolSpec, home: RegionName, place: str | None = None
 ) -> manifest.Region:
-    """The region that was named, or the router's own, or the pool's first.
+    """The region that was named, or the one that ``place`` is near to, or the router's own, or the pool's first.
 
     Raises:
         errors.InvalidRequest: the pool has no region of the name that was asked for.
     """
     if wished is None:
-        return spec.region(home) or spec.regions[0]
+        return nearest(place, spec=spec) or spec.region(home) or spec.regions[0]
     region = spec.region(wished)
     if region is None:
         known = ", ".join(region.name for region in spec.regions)
         raise errors.InvalidRequest(f"region must be one of pool {name}'s: {known} (given: {wished[:63]!r})")
     return region
+
+
+def nearest(place: str | None, *, spec: manifest.PoolSpec) -> manifest.Region | None:
+    """The region whose list has the place that a request comes from."""
+    if not place:
+        return None
+    return next((region for region in spec.regions if place in region.near), None)
 
 
 def standing(node: NodeName | None, *, home: Home, nodes: Nodes) -> Home:
@@ -167,7 +177,7 @@ def resolve(
     An action's lease is the router's to choose; a CDP session's is the client's, or the pool's.
     """
     name, spec = choose_pool(wanted.pool, pools=pools, grant=grant)
-    region = choose_region(wanted.region, name=name, spec=spec, home=home.region)
+    region = choose_region(wanted.region, name=name, spec=spec, home=home.region, place=wanted.place)
     at_home = region.name == home.region
     # Nobody can say where it stands. A node that is known to stand in another region has no browser of this one.
     stranger = wanted.node not in (None, home.node)

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
@@ -35,6 +36,10 @@ class Patience:
 
     seconds: float
     limit: int
+
+
+AT_ONCE: Final = Patience(seconds=0, limit=0)
+"""Now or not at all."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
@@ -229,7 +234,7 @@ def _refuse(waiter: _Waiter, error: Exception) -> None:
 def unclaimable(request: claims.ClaimRequest, outcome: claims.Outcome) -> errors.BrowserpoolError:
     """Why there is no use in waiting."""
     if outcome is claims.Outcome.STALE:
-        return errors.NoBrowser(
+        return errors.RegionStale(
             f"What region {request.region} says of its browsers is too old to be trusted, and it has no fresh backup.",
             retry_after=STALE_RETRY_AFTER,
         )

@@ -15,6 +15,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``leases``       claim, renew, release, expire
 ``sessions``     live and past sessions, and who is connected to them
 ``recordings``   what sessions have been recorded as
+``remote_sessions`` those that another cluster's router has
 ``heartbeats``   the batch writer
 ``regions``      regions, and how far behind their heartbeats are
 ``cache``        answers of quick actions that routers share for a while

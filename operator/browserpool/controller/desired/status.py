@@ -249,7 +249,7 @@ def _warm(spec: PoolSpec, regions: tuple[RegionStatus, ...]) -> int:
 
 
 def _spills(spec: PoolSpec, region: Region, *, empty: bool, stale: bool) -> bool:
-    if region.backup is None:
+    if region.backup is None and region.backup_router is None:
         return False
     return (empty and spec.spillover.when_empty) or (stale and spec.spillover.when_stale)
 
@@ -297,9 +297,7 @@ def _fresh(regions: tuple[RegionStatus, ...]) -> Condition:
 def _spilling(regions: tuple[RegionStatus, ...]) -> Condition:
     spilling = [r.name for r in regions if r.spilling]
     if spilling:
-        message = (
-            f"Claims of {', '.join(spilling)} go to the backup region: none is ready there, or its heartbeats are late."
-        )
+        message = f"Claims of {', '.join(spilling)} go to the backup: none is ready there, or its heartbeats are late."
         return Condition(type="SpilloverActive", status=True, reason="BackupServes", message=message)
     message = "Every region serves its own claims."
     return Condition(type="SpilloverActive", status=False, reason="OwnRegionServes", message=message)

@@ -74,7 +74,9 @@ async def _connected(call: forward.Call, session: upstream.Session, *, target: s
         errors.Unavailable, upstream.Refused: neither way.
     """
     said = {**session.said, "X-Browserpool-Session": session.session_id}
-    socket = await call.router.direct(_of_page(session.direct_url, target))
+    # A session of another cluster's has no pod that could be reached from here.
+    straight = session.direct_url
+    socket = None if straight is None else await call.router.direct(_of_page(straight, target))
     if socket is not None:
         return Way(socket=socket, session=session, headers={**said, agentapi.WAY: DIRECT})
     page = "" if target is None else f"/page/{urllib.parse.quote(target, safe='')}"

@@ -48,10 +48,10 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A session in a pod. ``said``: the router's headers about it; ``keep_alive`` in seconds."""
+    """A session. ``said``: the router's headers about it; ``keep_alive`` in seconds. ``direct_url``: none of another cluster's."""
 
     session_id: SessionId
-    direct_url: str
+    direct_url: str | None
     keep_alive: float
     said: Mapping[str, str]
 
@@ -136,8 +136,8 @@ class Router:
             said = orjson.loads(body)
             return Session(
                 session_id=SessionId(said["sessionId"]),
-                direct_url=said["directUrl"],
-                keep_alive=said["keepAlive"] / 1000,
+                direct_url=said.get("directUrl"),
+                keep_alive=said.get("keepAlive", 0) / 1000,
                 said=passing.of_the_browser(answer.headers),
             )
 

@@ -112,6 +112,17 @@ create table sessions (
 
 create index sessions_ended on sessions (ended_at);
 
+-- Written by: routers; they prune it too. Sessions that another cluster's router has, for a region that names it as its backup.
+create table remote_sessions (
+    expires_at timestamptz not null,    -- when it is forgotten, unless somebody asks about it
+    session_id text collate "C" primary key,
+    token text collate "C",             -- whose it is
+    pool text collate "C" not null,
+    region text collate "C" not null
+);
+
+create index remote_sessions_expiry on remote_sessions (expires_at);
+
 -- Written by: routers, on behalf of agents; they prune it too. What sessions that asked for it have been recorded as.
 create table recordings (
     bytes bigint not null,

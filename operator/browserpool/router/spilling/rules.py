@@ -1,0 +1,101 @@
+"""Who may go to another cluster's router, with what, and what its answers mean. Pure."""
+
+import enum
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import multidict
+
+from browserpool.model import agentapi, elsewhere, errors
+from browserpool.model import pool as manifest
+from browserpool.model.names import PoolName
+from browserpool.router.moving import serving as moving
+from browserpool.router.sidecar import passing
+
+LOCALITY: Final = "remote"
+_OURS: Final = frozenset({"pool", "region", "zone", "node", "token", "direct"})
+"""Parameters that mean something to this installation only. ``direct``: its pods are not to be reached from here."""
+_NOT_PASSED: Final = frozenset(
+    {"authorization", "cookie", "content-length", "forwarded", "x-browserpool-pool", "x-browserpool-region"}
+    | {"x-browserpool-zone", "x-browserpool-node", agentapi.BASE.lower(), agentapi.WAIT.lower(), moving.VIA.lower()}
+)
+_ITS_OWN: Final = frozenset({"x-browserpool-pool", "x-browserpool-locality"})
+_WEBSOCKET: Final = "sec-websocket-"
+
+
+def backup(spec: manifest.PoolSpec, region: str, *, headers: Mapping[str, str]) -> elsewhere.BackupRouter | None:
+    """The router that may serve a request for ``region``; ``None``: only this one may."""
+    found = next((one.backup_router for one in spec.regions if one.name == region), None)
+    if found is None or spec.spillover is manifest.Spillover.NEVER or has_come_through_a_router(headers):
+        return None
+    return found
+
+
+def has_come_through_a_router(headers: Mapping[str, str]) -> bool:
+    """Whether it is served here or not at all."""
+    return moving.VIA in headers
+
+
+def may_spill(spillover: manifest.Spillover, refusal: errors.NoBrowser) -> bool:
+    """Whether a region's ``refusal`` sends a request on."""
+    return spillover.when_stale if isinstance(refusal, errors.RegionStale) else spillover.when_empty
+
+
+FIRST_WAIT: Final = 0.25
+LONGEST_WAIT: Final = 4.0
+"""Seconds in the region's line between two questions to the other router: it has no way to tell when it has a browser again."""
+
+
+def waits(seconds: float) -> Iterator[float]:
+    """How long the region's line is stood in after each question to the other router, until ``seconds`` have gone by; 0 ends it."""
+    wait = FIRST_WAIT
+    while seconds > 0:
+        yield min(wait, seconds)
+        seconds -= wait
+        wait = min(2 * wait, LONGEST_WAIT)
+    yield 0.0
+
+
+class Said(enum.StrEnum):
+    """What a status means to who asked: also the metric's outcomes."""
+
+    SERVED = "served"
+    FULL = "full"
+    """It has no browser either, or this installation's token has too many there."""
+    REFUSED = "refused"
+    """Token, pool or version do not fit: for its owner to mend."""
+
+
+def said(status: int) -> Said:
+    """The meaning of an answer to a request that this router has found good."""
+    if status in (429, 503):
+        return Said.FULL
+    if status in (400, 401, 403, 404, 405, 500, 501, 504) or 300 <= status < 400:
+        return Said.REFUSED
+    return Said.SERVED
+
+
+def address(to: elsewhere.BackupRouter, path: str, *, query: Mapping[str, str], pool: PoolName | None = None) -> str:
+    """Where a request for ``path`` (encoded) goes; ``pool``: what it is to be named there, for what starts anew."""
+    passed = {name: text for name, text in query.items() if name not in _OURS}
+    if pool is not None:
+        passed["pool"] = to.pool or pool
+    return f"{to.url.rstrip('/')}{path}" + (f"?{urllib.parse.urlencode(passed)}" if passed else "")
+
+
+def onward(headers: multidict.CIMultiDictProxy[str], *, token: str | None, holder: str, base: str) -> dict[str, str]:
+    """A request's headers, as the other router is to see them. ``base``: what the client calls this router."""
+    kept = {
+        name: text
+        for name, text in passing.end_to_end(headers).items()
+        if name.lower() not in _NOT_PASSED and not name.lower().startswith(_WEBSOCKET)
+    }
+    own = {moving.VIA: holder, agentapi.WAIT: "0", agentapi.BASE: base}
+    return {**kept, **own, **({} if token is None else {"Authorization": f"Bearer {token}"})}
+
+
+def about_the_browser(headers: Mapping[str, str], *, pool: PoolName) -> dict[str, str]:
+    """What the other router says of the browser, and what this one says of it."""
+    theirs = {name: text for name, text in passing.of_the_browser(headers).items() if name.lower() not in _ITS_OWN}
+    return {**theirs, "X-Browserpool-Pool": pool, "X-Browserpool-Locality": LOCALITY}

@@ -1,0 +1,37 @@
+"""Sessions that another cluster's router has, so that every router of this installation finds them there."""
+
+import dataclasses
+from typing import Final
+
+from browserpool.model.names import PoolName, RegionName, SessionId, TokenName
+from browserpool.store import connect, queries
+
+_SQL = queries.topic("remote_sessions")
+
+KEEP: Final = 86400.0
+"""Seconds for which one is remembered that nobody asks about: longer than any keeps alive."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """One of them; where it is stands in the pool's spec, at the region. ``token``: whose it is here."""
+
+    session_id: SessionId
+    pool: PoolName
+    region: RegionName
+    token: TokenName | None
+
+
+async def put(db: connect.Database, session: Remote) -> None:
+    """Remember it."""
+    await connect.execute(db, _SQL["put"], dataclasses.asdict(session) | {"keep": KEEP})
+
+
+async def get(db: connect.Database, session_id: SessionId) -> Remote | None:
+    """It, if it is remembered."""
+    return await connect.fetch_one(db, _SQL["get"], {"session_id": session_id, "keep": KEEP}, into=Remote)
+
+
+async def remove(db: connect.Database, session_id: SessionId) -> None:
+    """Forget it: it is over."""
+    await connect.execute(db, _SQL["remove"], {"session_id": session_id})

@@ -1,0 +1,21 @@
+-- name: put
+-- Forgets some that nobody has asked about for long, while it is here.
+with gone as (
+    delete from remote_sessions r
+    where r.session_id in (select o.session_id from remote_sessions o where o.expires_at < now() limit 100)
+)
+insert into remote_sessions (session_id, pool, region, token, expires_at)
+values (%(session_id)s, %(pool)s, %(region)s, %(token)s, now() + make_interval(secs => %(keep)s))
+on conflict (session_id) do update set
+    pool = excluded.pool, region = excluded.region, token = excluded.token, expires_at = excluded.expires_at;
+
+-- name: get
+-- Written only every now and then: a session that is asked about is remembered.
+with kept as (
+    update remote_sessions r set expires_at = now() + make_interval(secs => %(keep)s)
+    where r.session_id = %(session_id)s and r.expires_at < now() + make_interval(secs => %(keep)s / 2)
+)
+select r.session_id, r.pool, r.region, r.token from remote_sessions r where r.session_id = %(session_id)s;
+
+-- name: remove
+delete from remote_sessions r where r.session_id = %(session_id)s;

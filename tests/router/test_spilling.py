@@ -1,0 +1,404 @@
+"""Two clusters, each with a router and a store of its own: where one is empty or stale, the other serves.
+
+The browsers behind them are stand-ins.
+"""
+
+import asyncio
+import pathlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from browserpool import metrics
+from browserpool.lib import clock
+from browserpool.model.names import HolderId, PoolName, RegionName, SessionId
+from browserpool.router.spilling import breaker, rules
+from browserpool.store import connect, regions, remote_sessions
+from support import postgres, routers, sidecars, waiting
+
+SHOT = "/v1/screenshot"
+BODY = {"html": "x"}
+THEIRS = b"\x89PNG\r\n\x1a\ntheirs"
+WAITS = {"onEmpty": {"mode": "Queue", "queueTimeout": "100s"}}
+FAILS = {"onEmpty": {"mode": "Fail"}}
+
+
+@pytest.fixture
+async def far(postgres_server: postgres.Server, tmp_path: pathlib.Path) -> AsyncIterator[routers.Rig]:
+    """The other cluster, with one browser in a region of its own."""
+    with postgres.clone(postgres_server) as dsn:
+        async with (
+            connect.opened(dsn, process="tests") as database,
+            routers.rig(dsn, database, secrets_dir=str(tmp_path)) as made,
+        ):
+            [agent] = await made.make_pool("small", regions=[{"name": "us"}], **WAITS)
+            agent.does = routers.answers(THEIRS, **{"X-Browser-Ms-Used": "7"})
+            yield made
+
+
+@pytest.fixture
+async def near(
+    dsn: str, database: connect.Database, far: routers.Rig, tmp_path: pathlib.Path
+) -> AsyncIterator[routers.Rig]:
+    """The one that is asked. Tokens for each lie in one directory, as they are mounted."""
+    async with routers.rig(dsn, database, secrets_dir=str(tmp_path)) as made:
+        for name, token in (("far", far.secret), ("near", made.secret), ("bad", "nobody's")):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "token").write_text(token + "\n")
+        yield made
+
+
+def backed(url: str, *, secret: str = "far", region: str = "eu", **fields: Any) -> dict[str, Any]:
+    """The spec's field."""
+    router = {"url": url, "tokenSecretRef": {"name": secret}, **fields}
+    return {"regions": [{"name": region, "backupRouter": router}]}
+
+
+def forwarded(outcome: str) -> float:
+    return metrics.FORWARDED.labels("small", outcome)._value.get()
+
+
+async def launched(rig: routers.Rig, path: str = "/devtools/browser") -> aiohttp.ClientWebSocketResponse:
+    return await rig.client.ws_connect(rig.ws + path, headers=rig.bearer(), max_msg_size=0)
+
+
+async def echoes(socket: aiohttp.ClientWebSocketResponse, text: str) -> None:
+    await socket.send_str(text)
+    frame = await socket.receive(timeout=10)
+    assert frame.data in (text, text.encode())
+
+
+# ---------------------------------------------------------------- quick actions
+@pytest.mark.parametrize("path", [SHOT, "/screenshot"])
+async def test_an_empty_region_is_served_by_the_other_cluster_at_once(
+    near: routers.Rig, far: routers.Rig, path: str
+) -> None:
+    await near.make_pool(browsers_=0, **WAITS, **backed(far.url))
+    served = forwarded("served")
+    answer = await near.post(path, BODY, headers={"X-Browserpool-Region": "eu", "X-Browserpool-Node": "n1"})
+    assert (answer.status, answer.body) == (200, THEIRS)
+    said = {name: answer.headers[f"X-Browserpool-{name}"] for name in ("Region", "Locality", "Pool")}
+    assert said == {"Region": "us", "Locality": "remote", "Pool": "small"}
+    assert answer.headers["X-Browser-Ms-Used"] == "7"
+    assert forwarded("served") == served + 1
+    await far.until_ready()
+
+
+async def test_a_region_that_has_a_browser_serves_itself(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(**backed(far.url))
+    assert (await near.post(SHOT, BODY)).headers["X-Browserpool-Locality"] != "remote"
+    assert far.agents[0].served == []
+
+
+@pytest.mark.parametrize(
+    ("spillover", "stale", "status"),
+    [
+        ("Never", False, 503),
+        ("Never", True, 503),
+        ("WhenEmpty", False, 200),
+        ("WhenEmpty", True, 503),
+        ("WhenStale", False, 503),
+        ("WhenStale", True, 200),
+        ("WhenEmptyOrStale", False, 200),
+        ("WhenEmptyOrStale", True, 200),
+    ],
+)
+async def test_spillover_says_when(
+    near: routers.Rig, far: routers.Rig, spillover: str, stale: bool, status: int
+) -> None:
+    await near.make_pool(browsers_=0, spillover=spillover, **FAILS, **backed(far.url))
+    if stale:
+        await lag(near, 3.0)
+    answer = await near.post(SHOT, BODY)
+    assert (answer.status, len(far.agents[0].served)) == (status, int(status == 200))
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+async def lag(rig: routers.Rig, seconds: float) -> None:
+    """As a batch writer that falls behind, or catches up, says."""
+    await regions.record_lag(rig.database, writer=HolderId("slow"), lags={RegionName("eu"): seconds})
+
+
+async def test_a_stale_region_comes_back_once_its_lag_is_under_half(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(**backed(far.url))
+    where = []
+    for seconds in (0.0, 2.5, 1.5, 0.5):
+        await lag(near, seconds)
+        where.append((await near.post(SHOT, BODY)).headers["X-Browserpool-Region"])
+        await near.until_ready()
+        await far.until_ready()
+    assert where == ["eu", "us", "us", "eu"]
+
+
+async def test_if_both_are_full_the_region_is_waited_for(near: routers.Rig, far: routers.Rig) -> None:
+    [agent] = await near.make_pool(**WAITS, **backed(far.url))
+    agent.gate.clear()
+    far.agents[0].gate.clear()
+    full = forwarded("full")
+    busy = [near.background.spawn(near.post(SHOT, BODY), name="busy") for _ in range(2)]
+    await waiting.until(lambda: agent.running == 1 and far.agents[0].running == 1)
+    third = near.background.spawn(near.post(SHOT, BODY), name="third")
+    await waiting.until(lambda: near.running.services.claiming.waiting.depth(PoolName("small")) == 1)
+    assert far.running.services.claiming.waiting.depth(PoolName("small")) == 0, "it waits where it came in"
+    assert forwarded("full") >= full + 1
+    agent.gate.set()
+    assert (await third).headers["X-Browserpool-Region"] == "eu"
+    far.agents[0].gate.set()
+    assert {(await one).headers["X-Browserpool-Region"] for one in busy} == {"eu", "us"}
+
+
+async def test_who_waits_gets_the_first_that_is_free_in_either(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **WAITS, **backed(far.url))
+    far.agents[0].gate.clear()
+    busy = near.background.spawn(near.post(SHOT, BODY), name="busy")
+    await waiting.until(lambda: far.agents[0].running == 1)
+    later = near.background.spawn(near.post(SHOT, BODY), name="later")
+    await waiting.until(lambda: near.running.services.claiming.waiting.depth(PoolName("small")) == 1)
+    far.agents[0].gate.set()
+    assert [(await one).status for one in (busy, later)] == [200, 200]
+
+
+async def test_the_wait_ends_when_the_pool_says(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, onEmpty={"queueTimeout": "500ms"}, **backed(far.url))
+    far.agents[0].gate.clear()
+    busy = near.background.spawn(near.post(SHOT, BODY), name="busy")
+    await waiting.until(lambda: far.agents[0].running == 1)
+    answer = await near.post(SHOT, BODY)
+    assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+    far.agents[0].gate.set()
+    assert (await busy).status == 200
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, [0]), (0.1, [0.1, 0]), (1, [0.25, 0.5, 0.25, 0]), (10, [0.25, 0.5, 1, 2, 4, 2.25, 0])],
+)
+def test_the_waits_between_two_questions(seconds: float, expected: list[float]) -> None:
+    assert list(rules.waits(seconds)) == pytest.approx(expected)
+
+
+async def test_two_that_back_each_other_send_nothing_round(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **FAILS, **backed(far.url))
+    await far.respec(**FAILS, **backed(near.url, secret="near", region="us"))
+    far.agents[0].gate.clear()
+    busy = far.background.spawn(far.post(SHOT, BODY), name="busy")
+    await waiting.until(lambda: far.agents[0].running == 1)
+    before = {outcome: forwarded(outcome) for outcome in ("served", "full")}
+    started = clock.monotonic()
+    answers = await asyncio.gather(*(rig.post(SHOT, BODY) for rig in (near, far) for _ in range(5)))
+    assert {answer.status for answer in answers} == {503}
+    assert all("Retry-After" in answer.headers for answer in answers)
+    assert clock.monotonic() - started < 20
+    assert forwarded("full") == before["full"] + 10, "each was sent on once, by the router that it came to"
+    assert forwarded("served") == before["served"]
+    far.agents[0].gate.set()
+    assert (await busy).status == 200
+
+
+@pytest.mark.parametrize("wrong", ["nobody there", "no such token", "no file", "no such pool"])
+async def test_a_backup_that_cannot_serve_leaves_the_regions_own_answer(
+    near: routers.Rig, far: routers.Rig, wrong: str
+) -> None:
+    fields: dict[str, Any] = {
+        "nobody there": {"url": "http://127.0.0.1:9"},
+        "no such token": {"url": far.url, "secret": "bad"},
+        "no file": {"url": far.url, "secret": "absent"},
+        "no such pool": {"url": far.url, "pool": "large"},
+    }[wrong]
+    outcome = "away" if wrong == "nobody there" else "refused"
+    await near.make_pool(browsers_=0, **FAILS, **backed(**fields))
+    before = forwarded(outcome)
+    answer = await near.post(SHOT, BODY)
+    assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+    assert far.secret not in answer.message
+    assert forwarded(outcome) == before + 1
+
+
+async def test_who_leaves_ends_the_request_at_the_other_cluster(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    far.agents[0].gate.clear()
+    request = near.background.spawn(near.post(SHOT, BODY), name="leaves")
+    await waiting.until(lambda: far.agents[0].running == 1)
+    request.cancel()
+    await waiting.until(lambda: far.agents[0].running == 0)
+    await far.until_ready()
+
+
+async def test_a_router_that_dies_at_work_is_not_asked_twice(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **WAITS, **backed(far.url))
+    far.agents[0].does = routers.dies
+    answer = await near.post(SHOT, BODY)
+    assert (answer.status, len(far.agents[0].served)) == (502, 1)
+
+
+async def test_the_callers_own_limits_hold(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    secret = await near.make_token("one", concurrency=1)
+    far.agents[0].gate.clear()
+    first = near.background.spawn(near.post(SHOT, BODY, secret=secret), name="first")
+    await waiting.until(lambda: far.agents[0].running == 1)
+    assert (await near.post(SHOT, BODY, secret=secret)).status == 429
+    far.agents[0].gate.set()
+    assert (await first).status == 200
+
+
+# ---------------------------------------------------------------- CDP
+async def test_a_session_by_websocket_lives_in_the_other_cluster(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **WAITS, **backed(far.url))
+    socket = await launched(near)
+    assert (sidecars.said(socket, "Region"), sidecars.said(socket, "Locality")) == ("us", "remote")
+    session_id = sidecars.said(socket, "Session")
+    await echoes(socket, "first")
+    await socket.close()
+    again = await launched(near, f"/devtools/browser/{session_id}")
+    await echoes(again, "again")
+    page = await launched(near, f"/devtools/browser/{session_id}/page/{far.agents[0].targets[0]}")
+    await echoes(page, "page")
+    await again.send_str('{"id":1,"method":"Browser.close"}')
+    await far.until_ready()
+    await page.close()
+
+
+async def test_a_session_over_http_and_all_that_belongs_to_it(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    made = await near.post("/v1/devtools/browser?targets=true")
+    assert (made.status, made.headers["X-Browserpool-Region"]) == (200, "us")
+    session_id = made.json["sessionId"]
+    assert made.json["webSocketDebuggerUrl"] == f"{near.ws}/v1/devtools/browser/{session_id}"
+    assert far.ws not in made.body.decode()
+    listed = await near.request("GET", f"/devtools/browser/{session_id}/json/list")
+    assert listed.json[0]["webSocketDebuggerUrl"].startswith(f"{near.ws}/devtools/browser/{session_id}/page/")
+    opened = await near.request("PUT", f"/devtools/browser/{session_id}/json/new?https://example.com/a%20b")
+    assert (opened.status, len(far.agents[0].targets)) == (200, len(listed.json) + 1)
+    assert (await near.request("GET", f"/devtools/session/{session_id}")).json["region"] == "us"
+    assert (await near.request("POST", f"/v1/sessions/{session_id}/renew?direct=true")).status == 200
+    assert (await near.request("DELETE", f"/devtools/browser/{session_id}")).json["status"] == "closed"
+    await far.until_ready()
+    assert await remote_sessions.get(near.database, SessionId(session_id)) is None
+    assert (await near.request("GET", f"/devtools/browser/{session_id}/json")).status == 404
+
+
+async def test_any_router_of_the_cluster_finds_the_session(near: routers.Rig, far: routers.Rig, dsn: str) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = (await near.post("/devtools/browser")).json["sessionId"]
+    async with routers.rig(dsn, near.database, secrets_dir=near.running.services.settings.secrets_dir) as other:
+        # Its token has the same name.
+        socket = await launched(other, f"/devtools/browser/{session_id}")
+        await echoes(socket, "x")
+        await socket.close()
+
+
+async def test_a_session_there_is_its_makers_alone(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = (await near.post("/devtools/browser")).json["sessionId"]
+    other = await near.make_token("other")
+    for method, path in (("GET", "/json"), ("DELETE", ""), ("GET", "/downloads")):
+        answer = await near.request(method, f"/devtools/browser/{session_id}{path}", secret=other)
+        assert answer.status == 404
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await near.client.ws_connect(f"{near.ws}/devtools/browser/{session_id}", headers=near.bearer(other))
+    assert refused.value.status == 404
+    assert (await near.request("GET", f"/devtools/browser/{session_id}/json")).status == 200
+
+
+async def test_a_session_whose_router_is_away_is_told_so(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = (await near.post("/devtools/browser")).json["sessionId"]
+    await near.respec(**backed("http://127.0.0.1:9"))
+    answer = await near.request("GET", f"/devtools/browser/{session_id}/json")
+    assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+
+
+async def test_a_connection_that_is_a_session_ends_it(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    socket = await launched(near, "/")
+    await echoes(socket, "x")
+    await socket.close()
+    await far.until_ready()
+
+
+async def test_a_sidecars_session_goes_through_both_routers(
+    near: routers.Rig, far: routers.Rig, tmp_path: pathlib.Path
+) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    async with sidecars.inside(near.url, tmp_path, secret=near.secret) as sidecar:
+        socket = await sidecar.connect()
+        assert (sidecars.said(socket, "Way"), sidecars.said(socket, "Region")) == ("proxied", "us")
+        await echoes(socket, "x")
+        await socket.close()
+        again = await sidecar.connect(f"/devtools/browser/{sidecars.said(socket, 'Session')}")
+        await echoes(again, "again")
+        await again.close()
+
+
+# ---------------------------------------------------------------- where to
+async def test_a_request_goes_to_the_region_near_to_its_client(near: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **FAILS, regions=[{"name": "eu"}, {"name": "us", "near": ["US", "CA"]}])
+    for header, region, expected in (("CA", None, "us"), ("DE", None, "eu"), ("CA", "eu", "eu"), (None, None, "eu")):
+        headers = {"X-Browserpool-From": header} if header else {}
+        headers |= {"X-Browserpool-Region": region} if region else {}
+        before = claims_of(expected)
+        assert (await near.post(SHOT, BODY, headers=headers)).status == 503
+        assert claims_of(expected) == before + 1
+
+
+def claims_of(region: str) -> float:
+    return metrics.CLAIMS.labels("small", region, "empty", "none")._value.get()
+
+
+# ---------------------------------------------------------------- a router that is away
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_router_that_is_away_is_tried_by_one_request_in_a_while() -> None:
+    now = Clock()
+    breakers = breaker.Breakers(now=now)
+    assert [breakers.enter("a") for _ in range(3)] == [True] * 3, "nobody knows yet"
+    for _ in range(3):
+        breakers.failed("a")
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        assert not breakers.enter("a")
+        assert breakers.enter("b")
+        now.now += pause - 0.01
+        assert not breakers.enter("a")
+        now.now += 0.02
+        assert [breakers.enter("a") for _ in range(3)] == [True, False, False]
+        breakers.failed("a")
+    now.now += 31
+    assert breakers.enter("a")
+    breakers.worked("a")
+    assert [breakers.enter("a") for _ in range(3)] == [True] * 3
+
+
+def test_a_trial_that_nobody_ended_is_followed_by_another() -> None:
+    now = Clock()
+    breakers = breaker.Breakers(now=now)
+    breakers.failed("a")
+    now.now += 1
+    assert breakers.enter("a")
+    assert not breakers.enter("a")
+    now.now += 1
+    assert breakers.enter("a")
+
+
+async def test_a_dead_router_costs_one_request_its_timeout(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **FAILS, **backed("http://127.0.0.1:9"))
+    asked = 0
+    remote = near.running.services.remote
+    ask = remote.ask
+
+    def counting(*arguments: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return ask(*arguments, **named)
+
+    remote.ask = counting  # type: ignore[method-assign]
+    for _ in range(5):
+        assert (await near.post(SHOT, BODY)).status == 503
+    assert asked == 1
