@@ -67,33 +67,38 @@ def test_what_may_exist_at_most_binds_too():
     ("spans", "lead", "expected"),
     [
         ([], 10, 0),
-        ([(60, 50)], 5, 5),  # one a second, five seconds
-        ([(30, 50), (30, 50)], 5, 5),
-        ([(60, 50)], 0.4, 0),
-        ([(60, 50)], 0.5, 1),
-        ([(6000, 12)], 10, 12),  # short actions: a hundred a second, twelve at a time
-        ([(6000, 2), (0, 12)], 10, 12),
-        ([(60, 0)], 30, 0),  # none was ever seen held: each was back before the next look
+        ([(1, 60, 50)], 5, 5),  # one a second of the last minute, for five seconds
+        ([(1, 30, 50), (20, 30, 50)], 5, 5),
+        ([(1, 60, 50)], 0.4, 0),
+        ([(1, 60, 50)], 0.5, 1),
+        ([(55, 60, 50)], 5, 30),  # six a second of the last ten seconds
+        ([(50, 60, 50)], 5, 5),
+        ([(1, 60, 50), (55, 5, 50)], 6, 7),  # 65 in the minute are more than 5 in ten seconds
+        ([(1, 6000, 12)], 10, 12),  # short actions: a hundred a second, twelve at a time
+        ([(1, 6000, 2), (5, 0, 12)], 10, 12),
+        ([(1, 60, 0)], 30, 0),  # none was ever seen held: each was back before the next look
     ],
 )
 def test_the_forecast(spans, lead, expected):
-    made = tuple(Span(begin=float(n), claims=claims, held=held) for n, (claims, held) in enumerate(spans))
-    assert scaling.forecast(made, lead=lead) == expected
+    made = tuple(Span(begin=float(begin), claims=claims, held=held) for begin, claims, held in spans)
+    assert scaling.forecast(made, lead=lead, now=60.0) == expected
 
 
 def test_claims_of_the_last_minute_count_and_those_before_do_not():
-    region = Region(buffer=0, minReplicas=0, scaleDownDelay=0)
-    assert region.look(0.0, claimed=60, claims=60, lead=20.0).wanted == 20
-    assert region.look(0.5, claimed=60, claims=60).wanted == 40, "the last lead that was seen holds"
+    region = Region(buffer=0, minReplicas=0, maxReplicas=500, scaleDownDelay=0)
+    assert region.look(0.0, claimed=300, claims=60, lead=20.0).wanted == 120
+    assert region.look(0.5, claimed=300, claims=60).wanted == 240, "the last lead that was seen holds"
     assert len(region.past.spans) == 1, "what is less than a second apart is remembered as one"
-    assert region.look(59.9, claimed=60).wanted == 40
-    assert region.look(60.0, claimed=60).wanted == 0
-    assert len(region.past.spans) == 1
+    assert region.look(9.9, claimed=300).wanted == 240
+    assert region.look(10.0, claimed=300).wanted == 40
+    assert region.look(59.9, claimed=300).wanted == 40
+    assert region.look(60.0, claimed=300).wanted == 0
+    assert [span.begin for span in region.past.spans] == [9.9, 59.9]
 
 
 def test_a_lead_is_assumed_until_one_was_seen():
     region = Region(buffer=0, minReplicas=0)
-    assert region.look(0.0, claimed=60, claims=60).wanted == scaling.FIRST_LEAD
+    assert region.look(0.0, claimed=60, claims=10).wanted == scaling.FIRST_LEAD
 
 
 # ---------------------------------------------------------------- up at once, down late

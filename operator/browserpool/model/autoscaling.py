@@ -99,8 +99,8 @@ class Autoscaling(_Part):
     )
     buffer: IntOrPercent = Field(
         default="25%",
-        description="Browsers to keep ready beyond those that the claims of the last minute are about to take: a number, or a "
-        "percentage of those in use, rounded up.",
+        description="Browsers to keep ready beyond those that claims are about to take, at the rate of late: a number, or a percentage "
+        "of those in use, rounded up.",
     )
     scale_down_delay: Duration = Field(
         default=300.0, description="The highest number wanted in this span counts: more at once, fewer only after it."

@@ -1,8 +1,9 @@
 """``spec.autoscaling``: how many browsers a region keeps ready, from how many are held and how fast they go.
 
 Wanted are the buffer and the forecast, ``minReplicas`` (or the hour's) at least, ``maxReplicas`` at most. The forecast is how many will
-be taken before one that is made now can serve: the claims a second of the last minute, times the seconds that a browser takes from its
-creation until it is ready; but no more than were held together in that minute, for what comes back serves again.
+be taken before one that is made now can serve: the claims a second (of the last ten seconds or of the last minute, whichever are
+more), times the seconds that a browser takes from its creation until it is ready; but no more than were held together in that minute,
+for what comes back serves again.
 
 More is wanted at once. Less only after ``scaleDownDelay``, the highest number of that span being what counts: both of what is to be
 ready, and of what is held and ready together, so that browsers that come back from a burst of claims wait for the next.
@@ -20,6 +21,8 @@ from browserpool.model.autoscaling import Autoscaling
 
 WINDOW: Final = 60.0
 """Seconds of claims that the forecast looks back on."""
+_WINDOWS: Final = (10.0, WINDOW)
+"""Seconds that a rate is an average over, the highest being what counts: a rush shows in ten seconds, and in a minute hardly yet."""
 FIRST_LEAD: Final = 10.0
 """Seconds that a browser is taken to need until it is ready, until some browser has shown how many they are."""
 _GRAIN: Final = 1.0
@@ -102,7 +105,7 @@ def looked(
     lead = past.lead if look.lead is None else look.lead
     wish = _Wish(
         buffer=quantities.share(rules.buffer, look.claimed, up=True),
-        forecast=forecast(spans, lead=lead),
+        forecast=forecast(spans, lead=lead, now=now),
         least=rules.min_replicas,
         hour=max((one.min_replicas for one in rules.schedule if hours.now_in(one, moment)), default=0),
     )
@@ -114,9 +117,9 @@ def looked(
     return Past(spans=spans, ready=ready, whole=whole, lead=lead), scaled
 
 
-def forecast(spans: tuple[Span, ...], *, lead: float) -> int:
+def forecast(spans: tuple[Span, ...], *, lead: float, now: float) -> int:
     """How many browsers will be taken within ``lead`` seconds, and will not be back."""
-    rate = sum(span.claims for span in spans) / WINDOW
+    rate = max(sum(span.claims for span in spans if now - span.begin < window) / window for window in _WINDOWS)
     together = max((span.held for span in spans), default=0)
     return math.floor(min(rate * lead, together) + 0.5)
 
