@@ -138,6 +138,13 @@ def model_takes(manifest):
             'spec.egress.allow[0]: Invalid value: "10.0.0.0/33": must be a network such as 10.0.0.0/8',
         ),
         ({"egress": {"deny": ["10.0.0.0/8", "ten"]}}, 'spec.egress.deny[1]: Invalid value: "ten": must be a network'),
+        ({"upstream": {"url": "http://old"}}, "spec.upstream.kind: Required value"),
+        ({"upstream": {"url": "old:3000", "kind": "cdp"}}, "spec.upstream.url in body should match"),
+        (
+            {"upstream": {"url": "ws://old", "kind": "cloudflare"}},
+            "spec.upstream.url: Invalid value: for kind cloudflare the url must begin with http",
+        ),
+        ({"upstream": {"url": "http://old", "kind": "cdp", "percent": 101}}, "should be less than or equal to 100"),
         (
             {"updateStrategy": {"maxUnavailable": 0}},
             "spec.updateStrategy: Invalid value: maxUnavailable and maxSurge cannot both be 0",
@@ -222,6 +229,15 @@ GOOD = [
     {"sessions": {"keepAlive": 90, "maxLifetime": "1h30m", "recycle": "Delete"}},
     {"updateStrategy": {"type": "Recreate", "maxUnavailable": 0}},
     {"updateStrategy": {"type": "RollingUpdate", "maxUnavailable": 0, "maxSurge": "10%"}},
+    {
+        "upstream": {
+            "url": "wss://old:3000/?a=b",
+            "kind": "browserless",
+            "percent": 0.5,
+            "tokenSecretRef": {"name": "old"},
+        }
+    },
+    {"upstream": {"url": "http://old:9222", "kind": "cdp", "percent": 1, "sticky": False, "fallback": "Both"}},
     {"egress": {"allow": ["10.0.0.1/8", "192.168.1.1", "fd00::/8", "::1"], "deny": ["0.0.0.0/0"]}},
     {"chromium": {"features": []}, "networkPolicy": "Unmanaged", "refill": {"maxRate": 0.5}},
     {"chromium": {"features": ["WebMCP", "WebGL"]}, "refill": {"maxRate": 20}},

@@ -5,6 +5,7 @@ Both routers are whole, with stores of their own; the browsers behind them are s
 
 import base64
 import itertools
+import os
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from browserpool import metrics
 from browserpool.model import errors
 from browserpool.model.names import PoolName, TokenName
 from browserpool.router.moving import serving
@@ -168,6 +170,41 @@ async def test_the_pool_stands_in_for_the_old_system_only_if_it_is_asked_to(
     old.agents[0].does = routers.refuses(errors.BrowserpoolError("a fault"))
     answer = await new.post(SHOT, BODY)
     assert (answer.status, answer.headers[serving.ARM]) == (status, arm)
+
+
+async def test_a_pool_whose_store_is_away_is_served_by_the_old_system(
+    old: routers.Rig, own_postgres: tuple[postgres.Server, str], secrets: str
+) -> None:
+    server, dsn = own_postgres
+    async with connect.opened(dsn, process="tests") as database, routers.rig(dsn, database, secrets_dir=secrets) as new:
+        await new.make_pool(**moving(old, percent=100))
+        server.stop("immediate")
+        answer = await new.post(SHOT, BODY)
+        assert (answer.status, answer.body, answer.headers[serving.ARM]) == (200, OLD_PNG, "upstream")
+        async with connecting(new) as socket:
+            assert arm_of(socket) == "upstream"
+        server.start()
+
+
+async def test_a_large_answer_passes_whole(old: routers.Rig, new: routers.Rig) -> None:
+    await new.make_pool(**moving(old, percent=0))
+    large = os.urandom(5_000_000)
+    old.agents[0].does = routers.answers(large)
+    answer = await new.post(SHOT, BODY)
+    assert (answer.status, answer.body == large, answer.headers[serving.ARM]) == (200, True, "upstream")
+
+
+async def test_metrics_name_the_arm(old: routers.Rig, new: routers.Rig) -> None:
+    def value(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(name, {"pool": "small", "action": "links", **labels}) or 0.0
+
+    names = ("browserpool_fallbacks_total", "browserpool_arm_seconds_count")
+    before = value(names[0], arm="pool"), value(names[1], arm="upstream", outcome="ok")
+    await new.make_pool(browsers_=0, **moving(old, percent=100))
+    assert (await new.post("/v1/links", BODY)).headers[serving.ARM] == "upstream"
+    after = value(names[0], arm="pool"), value(names[1], arm="upstream", outcome="ok")
+    assert after == (before[0] + 1, before[1] + 1)
+    assert value(names[1], arm="pool", outcome="failed") >= 1
 
 
 async def test_without_fallback_an_empty_pool_is_empty(old: routers.Rig, new: routers.Rig) -> None:

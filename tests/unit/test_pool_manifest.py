@@ -43,6 +43,13 @@ def test_an_empty_spec_has_the_documented_defaults():
     assert spec.spillover is pool.Spillover.WHEN_EMPTY_OR_STALE
 
 
+def test_an_upstream_serves_everybody_until_it_is_told_otherwise():
+    spec = pool.BrowserPool.model_validate(manifest(upstream={"url": "http://old:9222", "kind": "cdp"})).spec
+    assert pool.PoolSpec().upstream is None
+    assert (spec.upstream.percent, spec.upstream.sticky, spec.upstream.fallback) == (0, True, "ToUpstream")
+    assert spec.upstream.token_secret_ref is None
+
+
 def test_a_region_overrides_the_pools_numbers():
     spec = pool.BrowserPool.model_validate(
         manifest(replicas=4, maxReplicas=10, regions=[{"name": "eu"}, {"name": "us", "replicas": 2, "maxReplicas": 3}])
@@ -85,6 +92,13 @@ def test_without_a_maximum_the_pool_does_not_grow():
         ({"sessions": {"keepAlive": True}}, "written like 90s, 5m or 1h30m"),
         ({"sessions": {"recycle": "Maybe"}}, "'Restart' or 'Delete'"),
         ({"egress": {"allow": ["10.0.0.0/33"]}}, "10.0.0.0/33"),
+        ({"upstream": {"url": "http://old"}}, "kind\n  Field required"),
+        ({"upstream": {"url": "http://old", "kind": "selenium"}}, "'cdp', 'cloudflare' or 'browserless'"),
+        ({"upstream": {"url": "old:3000", "kind": "cdp"}}, "should match pattern"),
+        ({"upstream": {"url": "http://user:secret@old", "kind": "cdp"}}, "should match pattern"),
+        ({"upstream": {"url": "ws://old", "kind": "cloudflare"}}, "the url must begin with http:// or https://"),
+        ({"upstream": {"url": "http://old", "kind": "cdp", "percent": 101}}, "less than or equal to 100"),
+        ({"upstream": {"url": "http://old", "kind": "cdp", "tokenSecretRef": {"name": "a/b"}}}, "should match pattern"),
         ({"autoscaling": {}}, "maxReplicas\n  Field required"),
         ({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}, "minReplicas 5 is above maxReplicas 4"),
         ({"autoscaling": hours(minReplicas=5)}, "schedule: minReplicas 5 is above maxReplicas 4"),
@@ -128,6 +142,7 @@ def test_a_manifest_survives_being_stored():
             sessions={"keepAlive": "90s"},
             egress={"allow": ["10.0.0.0/8"]},
             autoscaling=hours(days=["Mon"], timeZone="Europe/Berlin"),
+            upstream={"url": "wss://old/?a=b", "kind": "browserless", "tokenSecretRef": {"name": "o"}, "percent": 0.5},
         )
     )
     stored = read.model_dump(mode="json", by_alias=True)
