@@ -6,7 +6,7 @@ from browserpool.model import errors
 from browserpool.model.names import PoolName
 from browserpool.model.outcomes import Arm, Kind
 from browserpool.router import outcomes
-from browserpool.store import connect
+from browserpool.store import browsers, connect
 from browserpool.store import outcomes as store
 from support import postgres, routers, waiting
 
@@ -28,6 +28,26 @@ async def test_actions_and_sessions_are_counted(rig: routers.Rig) -> None:
     assert (await rig.post("/devtools/browser")).status == 200
     assert await found(rig) == {"screenshot": (2, 0), "cdp": (1, 0)}
     assert await found(rig) == {"screenshot": (2, 0), "cdp": (1, 0)}, "written once"
+
+
+async def test_outcomes_tell_by_what_the_browser_was_started_with(rig: routers.Rig) -> None:
+    [agent] = await rig.make_pool(onEmpty={"mode": "Fail"})
+    [row] = await browsers.listing(rig.database)
+    assert row.template_hash
+    # By each of the ways to claim: in the region, on the node, and by the function that looks at all.
+    for query in ("", f"?node={row.node}", f"?zone={row.zone}"):
+        assert (await rig.post(f"/v1/screenshot{query}", {"html": "x"})).status == 200
+        await rig.until_ready()
+    agent.does = routers.dies
+    assert (await rig.post("/v1/pdf", {"html": "x"})).status == 502
+    assert (await rig.post("/v1/pdf", {"html": "x"})).status == 503
+    await rig.running.services.outcomes.write()
+    sums = await store.sums(rig.database, POOL, since=3600)
+    assert {(kind.action, kind.template): (one.requests, one.failures) for kind, one in sums.items()} == {
+        ("screenshot", row.template_hash): (3, 0),
+        ("pdf", row.template_hash): (1, 1),
+        ("pdf", ""): (1, 1),  # none was ready
+    }
 
 
 async def test_a_connection_counts_when_it_stands(rig: routers.Rig) -> None:

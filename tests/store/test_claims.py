@@ -29,6 +29,7 @@ async def test_the_nearest_browser_is_claimed(fleet, stands, locality):
         await browsers.drain(fleet.db, [(await fleet.ready(2, zone="c", node="n8")).browser_id, "default-eu-0"])
     answer = await fleet.claim("s", **NEAR)
     assert (answer.outcome, answer.claim.locality) == (Outcome.CLAIMED, locality)
+    assert answer.claim.template_hash == "t1"
     assert answer.claim.browser_id == wanted.browser_id
     assert answer.claim.address == f"{wanted.browser_id}:9000"
 

@@ -96,7 +96,8 @@ class ClaimRequest:
 class Claim:
     """A session: this caller alone holds this browser, until ``expires_at`` on the database's clock.
 
-    ``address`` is ``host:port`` of the browser's agent. ``now`` is the database's time when the claim was made.
+    ``address`` is ``host:port`` of the browser's agent. ``now`` is the database's time when the claim was made. ``template_hash`` is
+    of what the browser was started with.
     """
 
     session_id: SessionId
@@ -109,6 +110,7 @@ class Claim:
     locality: Locality
     expires_at: datetime.datetime
     now: datetime.datetime
+    template_hash: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors, pool, states
 from browserpool.model import sessions as model
 from browserpool.model.names import HolderId, SessionId
-from browserpool.router import agents, dbclock, holding, quotas, sharing, target, waiting
+from browserpool.router import agents, dbclock, holding, outcomes, quotas, sharing, target, waiting
 from browserpool.store import connect, leases, sessions
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Claiming:
         patience = patience or patience_of(wanted.spec)
         self._sharing.learn(wanted.pool, wanted.spec.sessions)
         claim = await self.waiting.claim(wanted.request, token=token, patience=patience)
+        outcomes.served_by(claim.template_hash)
         return self._taken(wanted.request, claim)
 
     def _taken(self, request: claims.ClaimRequest, claim: claims.Claim) -> holding.Held:

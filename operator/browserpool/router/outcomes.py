@@ -4,6 +4,7 @@ Nobody waits for it: a request's end costs one addition. While the store is away
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import logging
 from collections.abc import Iterator
@@ -32,6 +33,19 @@ class Timing:
     arm: model.Arm = model.Arm.POOL
 
 
+_timing: contextvars.ContextVar[Timing | None] = contextvars.ContextVar("timing", default=None)
+
+
+def served_by(template: str) -> None:
+    """A browser of this template was claimed for the request that is being timed, if one is.
+
+    Every way to a browser goes through one place, far below those that time requests: a context variable spares all between them.
+    """
+    timing = _timing.get()
+    if timing is not None:
+        timing.template = template
+
+
 class Outcomes:
     """The counts that are not written yet."""
 
@@ -53,6 +67,7 @@ class Outcomes:
     def timed(self, pool: PoolName, action: str) -> Iterator[Timing]:
         """Count the block as one request. One whose client went away meanwhile says nothing of who served it, and is not counted."""
         started, timing = self._now(), Timing()
+        outer = _timing.set(timing)
         try:
             yield timing
         except ConnectionResetError:
@@ -61,6 +76,8 @@ class Outcomes:
             timing.failed = model.has_failed(error)
             self._ended(timing, pool, action, started)
             raise
+        finally:
+            _timing.reset(outer)
         self._ended(timing, pool, action, started)
 
     def _ended(self, timing: Timing, pool: PoolName, action: str, started: float) -> None:

@@ -38,7 +38,7 @@ where b.ctid = coalesce(
     and not exists (select from stale_regions r where r.region = %(region)s)
 returning
     b.session_id, 'claimed' as outcome, 'node' as locality, b.browser_id, b.fence, b.address, b.region, b.zone, b.node,
-    b.lease_expires_at as expires_at, now() as now;
+    b.lease_expires_at as expires_at, b.template_hash, now() as now;
 
 -- name: claim_in_region
 -- The same for a caller who wishes for no place within its region.
@@ -75,12 +75,12 @@ where b.ctid = coalesce(
     and not exists (select from stale_regions r where r.region = %(region)s)
 returning
     b.session_id, 'claimed' as outcome, 'region' as locality, b.browser_id, b.fence, b.address, b.region, b.zone, b.node,
-    b.lease_expires_at as expires_at, now() as now;
+    b.lease_expires_at as expires_at, b.template_hash, now() as now;
 
 -- name: claim
 select
     %(session_id)s::text as session_id, c.outcome, c.locality, c.browser_id, c.fence, c.address, c.region, c.zone, c.node,
-    c.expires_at, now() as now
+    c.expires_at, c.template_hash, now() as now
 from claim(
     %(session_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(backup)s, %(spill_when_empty)s, %(spill_when_stale)s,
     %(kind)s, %(token)s, %(holder)s, %(keep_alive)s::double precision, %(max_lifetime)s::double precision,

@@ -354,7 +354,7 @@ create function claim(
     p_spill_when_stale boolean, p_kind text, p_token text, p_holder text, p_keep_alive double precision,
     p_max_lifetime double precision, p_freshness double precision, p_terms jsonb default null,
     out outcome text, out locality text, out browser_id text, out fence bigint, out address text, out region text, out zone text,
-    out node text, out expires_at timestamptz
+    out node text, out expires_at timestamptz, out template_hash text
 ) language plpgsql set enable_seqscan = off set enable_sort = off as $$
 #variable_conflict use_column
 declare
@@ -372,8 +372,8 @@ begin
     into held, over, stale;
     if held is not null then
         outcome := 'repeated';
-        select b.browser_id, b.fence, b.address, b.region, b.zone, b.node, b.lease_expires_at
-        into browser_id, fence, address, region, zone, node, expires_at
+        select b.browser_id, b.fence, b.address, b.region, b.zone, b.node, b.lease_expires_at, b.template_hash
+        into browser_id, fence, address, region, zone, node, expires_at, template_hash
         from browsers b where b.browser_id = held;
     elsif over then
         outcome := 'ended';
@@ -406,8 +406,8 @@ begin
             lease_ends_at = ends_at,
             lease_expires_at = least(now() + make_interval(secs => p_keep_alive), ends_at)
         where b.ctid = spot
-        returning b.browser_id, b.fence, b.address, b.region, b.zone, b.node, b.lease_expires_at
-        into browser_id, fence, address, region, zone, node, expires_at;
+        returning b.browser_id, b.fence, b.address, b.region, b.zone, b.node, b.lease_expires_at, b.template_hash
+        into browser_id, fence, address, region, zone, node, expires_at, template_hash;
     end if;
     locality := case
         when region <> p_region then 'backup'
