@@ -114,6 +114,10 @@ def model_takes(manifest):
             "spec.regions[0].backupRouter.url in body should match",
         ),
         (
+            {"regions": [{"name": f"r{n}", "near": [f"p{n}-{m}" for m in range(29)]} for n in range(9)]},
+            "spec.regions: Invalid value: near may have 256 places in all regions together",
+        ),
+        (
             {"regions": [{"name": "eu", "near": ["DE"]}, {"name": "us", "near": ["US", "DE"]}]},
             "spec.regions: Invalid value: a place may stand in near of one region only",
         ),
@@ -383,7 +387,7 @@ async def test_the_largest_pool_is_taken(tried):
             "backup": names[number - 1],
             "replicas": 1,
             "maxReplicas": 9,
-            "near": [f"{place:02}-{name}".ljust(32, "x") for place in range(16)],
+            "near": [f"{place:02}-{name}".ljust(32, "x") for place in range(4)],
         }
         for number, name in enumerate(names)
     ]

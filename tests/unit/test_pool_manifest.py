@@ -86,6 +86,10 @@ def test_without_a_maximum_the_pool_does_not_grow():
             "near has DE twice; a place may stand in one region only",
         ),
         ({"regions": [{"name": "eu", "near": ["D E"]}]}, "should match pattern"),
+        (
+            {"regions": [{"name": f"r{n}", "near": [f"p{n}-{m}" for m in range(29)]} for n in range(9)]},
+            "near has more than 256 places",
+        ),
         ({"regions": [{"name": "EU"}]}, "should match pattern"),
         ({"replicas": 4, "maxReplicas": 3}, "maxReplicas 3 below replicas 4"),
         ({"sessions": {"keepAlive": "soon"}}, "written like 90s, 5m or 1h30m"),

@@ -68,6 +68,7 @@ TEMPLATE: Final[Schema] = {
 _NAME = "self.metadata.name"
 _WANTED = "(has(r.replicas) ? r.replicas : self.replicas)"
 _MOST = f"(has(r.maxReplicas) ? r.maxReplicas : has(self.maxReplicas) ? self.maxReplicas : {_WANTED})"
+_PLACES = "self.regions.map(r, has(r.near) ? size(r.near) : 0).sum()"
 _ZERO = "(type(self.{0}) == int ? self.{0} == 0 : self.{0} == '0%')"
 _NETWORK = _rule("isCIDR(self) || isIP(self)", "must be a network such as 10.0.0.0/8 or fd00::/8, or an address")
 # Not ``self.?name == oldSelf.?name``, which the API server estimates as far too costly.
@@ -95,6 +96,13 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             field=".regions",
         ),
         _rule(
+            f"{_PLACES} <= {pool.PLACES_MOST}",
+            f"near may have {pool.PLACES_MOST} places in all regions together",
+            field=".regions",
+        ),
+        _rule(
+            # Where there are more, the rule above refuses them, and this one would take too long.
+            f"{_PLACES} > {pool.PLACES_MOST} || "
             "self.regions.all(r, !has(r.near) || r.near.all(p, self.regions.exists_one(o, has(o.near) && p in o.near)))",
             "a place may stand in near of one region only",
             field=".regions",

@@ -23,6 +23,9 @@ KIND: Final = "BrowserPool"
 NAMES_MOST: Final = 55
 """Characters of a pool's name and a region's together. A browser's name adds two hyphens and six digits, and is a host name."""
 
+PLACES_MOST: Final = 256
+"""Places in ``near`` of all regions together: what the API server can compare in its time."""
+
 Label = Annotated[str, Field(pattern=rf"^{names.LABEL_PATTERN}$")]
 
 
@@ -120,9 +123,9 @@ class Region(_Part):
     )
     near: tuple[Place, ...] = Field(
         default=(),
-        max_length=16,
+        max_length=32,
         description="Places whose requests come here if they name no region: what a proxy in front of the router says of where a client "
-        "is, such as a country's code or another region's name. A place may stand in one region only.",
+        "is, such as a country's code or another region's name. A place may stand in one region only, and all regions may have 256 together.",
     )
     node_selector: dict[str, str] = Field(
         default_factory=dict,
@@ -306,6 +309,8 @@ class PoolSpec(_Part):
         known = [region.name for region in self.regions]
         if len(set(known)) != len(known):
             raise ValueError("regions: each name may stand once")
+        if sum(len(region.near) for region in self.regions) > PLACES_MOST:
+            raise ValueError(f"regions: near has more than {PLACES_MOST} places in all regions together")
         places = [place for region in self.regions for place in set(region.near)]
         if twice := sorted({place for place in places if places.count(place) > 1}):
             raise ValueError(f"regions: near has {twice[0]} twice; a place may stand in one region only")
