@@ -125,7 +125,7 @@ class Region(_Part):
         default=(),
         max_length=32,
         description="Places whose requests come here if they name no region: what a proxy in front of the router says of where a client "
-        "is, such as a country's code or another region's name. A place may stand in one region only, and all regions may have 256 together.",
+        "is, such as a country's code or another region's name. A place may stand in one region only; all regions may have 256 together.",
     )
     node_selector: dict[str, str] = Field(
         default_factory=dict,
