@@ -1,14 +1,18 @@
 """A session by its id, for a caller whose own it is."""
 
+from collections.abc import Callable
 from typing import Final
 
 from browserpool.model import claims, errors, names
-from browserpool.model.names import SessionId
+from browserpool.model.names import PoolName, SessionId, TokenName
 from browserpool.router import holding, services
 from browserpool.store import sessions
 
 MOST_SESSIONS: Final = 100
 """Sessions that one request looks through."""
+
+MayUse = Callable[[PoolName, TokenName | None], bool]
+"""Whether somebody may touch a session of that pool and owner."""
 
 
 async def mine(call: services.Call) -> holding.Held:
@@ -23,21 +27,26 @@ async def named(call: services.Call, session_id: SessionId) -> holding.Held:
         errors.NotFound: there is none, or it is not the caller's: which of the two is not told.
         errors.SessionOver: it has ended.
     """
-    held = call.services.claiming.holding.get(session_id)
+    return await found(call.services, session_id, may_use=call.may_use)
+
+
+async def found(
+    parts: services.Services, session_id: SessionId, *, may_use: MayUse, then: str = "start another one"
+) -> holding.Held:
+    """The CDP session of that id, for whoever ``may_use`` it; ``then``: what can be done when it is over. Raises as ``named``."""
+    held = parts.claiming.holding.get(session_id)
     if held is not None and not held.ending and held.kind is claims.SessionKind.CDP:
-        if not call.may_use(held.pool, held.token):
+        if not may_use(held.pool, held.token):
             raise unknown(session_id)
         return held
     if not names.is_session_id(session_id):
         raise unknown(session_id)
-    live = await sessions.live(call.services.db, session_id)
-    if live is not None and live.kind is claims.SessionKind.CDP and call.may_use(live.pool, live.token):
-        return call.services.claiming.adopt(live)
-    past = None if live is not None else await sessions.history(call.services.db, session_id)
-    if past is not None and call.may_use(past.pool, past.token):
-        raise errors.SessionOver(
-            f"Session {session_id} is over ({claims.CLOSE_REASON_TEXTS[past.reason]}); start another one."
-        )
+    live = await sessions.live(parts.db, session_id)
+    if live is not None and live.kind is claims.SessionKind.CDP and may_use(live.pool, live.token):
+        return parts.claiming.adopt(live)
+    past = None if live is not None else await sessions.history(parts.db, session_id)
+    if past is not None and may_use(past.pool, past.token):
+        raise errors.SessionOver(f"Session {session_id} is over ({claims.CLOSE_REASON_TEXTS[past.reason]}); {then}.")
     raise unknown(session_id)
 
 

@@ -7,10 +7,9 @@ import orjson
 from aiohttp import web
 
 from browserpool.lib import web as lib_web
-from browserpool.model import claims, errors, live_view, names
+from browserpool.model import errors, live_view
 from browserpool.model.names import BrowserId, SessionId
 from browserpool.router import addresses, binding, door, holding, lookup, services
-from browserpool.store import sessions
 
 Page = dict[str, Any]
 
@@ -49,15 +48,7 @@ async def running(parts: services.Services, session_id: SessionId) -> holding.He
         errors.NotFound: there is no such session.
         errors.SessionOver: it has ended, and with it every link to it.
     """
-    held = parts.claiming.holding.get(session_id)
-    if held is not None and not held.ending and held.kind is claims.SessionKind.CDP:
-        return held
-    live = await sessions.live(parts.db, session_id) if names.is_session_id(session_id) else None
-    if live is not None and live.kind is claims.SessionKind.CDP:
-        return parts.claiming.adopt(live)
-    if names.is_session_id(session_id) and await sessions.history(parts.db, session_id) is not None:
-        raise errors.SessionOver(f"Session {session_id} is over, and with it this link.")
-    raise lookup.unknown(session_id)
+    return await lookup.found(parts, session_id, may_use=lambda _pool, _owner: True, then="its links went with it")
 
 
 async def made(parts: services.Services, held: holding.Held, wish: live_view.Wish, *, origin: str) -> dict[str, Any]:
