@@ -45,10 +45,9 @@ Only ``cli`` and ``local`` may call it, and only through ``__main__`` and ``sett
 ``binding``    what a request asks its session to be bound to (pure)
 ``recording``  what sessions have been recorded as
 ``liveview``   a running session in the viewer's own browser
+``selfcontained`` pages that hold all that they run (pure)
 ``chromejson`` Chrome's own /json at the root
 ``lookup``     a session by its id, for its owner
-``worker_binding`` what a Worker's browser binding is asked
-``worker_frames`` the chunked frames of older ones (pure core)
 ``addresses``  the addresses that are given out, Chrome's rewritten (pure)
 ``intake``     what agents say
 ``status``     probes, metrics, the picture for people

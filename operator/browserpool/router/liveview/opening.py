@@ -1,17 +1,14 @@
 """What a link opens. Nobody is asked for a token here: the link is the credential, and whom it was given to is its maker's business."""
 
-import base64
 import functools
-import hashlib
 import html
 import importlib.resources
-import re
 from typing import Final
 
 from aiohttp import web
 
 from browserpool.model import errors, live_view
-from browserpool.router import bridge, cdp, services
+from browserpool.router import bridge, cdp, selfcontained, services
 from browserpool.router.liveview import making, rules
 
 _PRIVATE: Final = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
@@ -86,14 +83,4 @@ def _link(call: services.Call, *, late: bool = False) -> live_view.Link:
 def _viewer() -> tuple[str, str]:
     """The page, and the policy that lets nothing run or load in it but what it holds."""
     text = importlib.resources.files("browserpool.router.liveview").joinpath("viewer.html").read_text(encoding="utf-8")
-    parts = {name: re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL) for name in ("script", "style")}
-    allowed = {name: " ".join(_hash(part) for part in found) for name, found in parts.items()}
-    policy = (
-        f"default-src 'none'; script-src {allowed['script']}; style-src {allowed['style']}; img-src data: blob:; "
-        "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
-    )
-    return text, policy
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    return text, selfcontained.policy(text, img_src="data: blob:", connect_src="'self' ws: wss:")

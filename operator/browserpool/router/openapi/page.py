@@ -3,9 +3,7 @@
 All of it is there without a script; the page's own script only searches, and copies what is to be copied.
 """
 
-import base64
 import dataclasses
-import hashlib
 import html
 import importlib.resources
 import re
@@ -14,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+
+from browserpool.router import selfcontained
 
 Json = Mapping[str, Any]
 
@@ -48,27 +48,12 @@ def made(document: Json) -> Page:
         "schemas": "".join(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
     }
     text = re.sub(r"%(\w+)%", lambda found: parts[found[1]], template)
-    return Page(text=text, policy=_policy(template))
+    return Page(text=text, policy=selfcontained.policy(template, frame_ancestors="'none'"))
 
 
 def escaped(text: object) -> str:
     """Text in HTML."""
     return html.escape(str(text))
-
-
-def _policy(text: str) -> str:
-    allowed = {
-        tag: " ".join(_hash(part) for part in re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL))
-        for tag in ("script", "style")
-    }
-    return (
-        f"default-src 'none'; script-src {allowed['script']}; style-src {allowed['style']}; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 # ---------------------------------------------------------------- groups
