@@ -39,7 +39,7 @@ async def create(call: services.Call) -> web.StreamResponse:
     expires = live_view.milliseconds(call.request.query.get("liveViewUrlExpiresInMs"), "liveViewUrlExpiresInMs")
 
     async def look(held: holding.Held) -> Any:
-        return making.linked(call, held, await chrome(call, held, "list"), milliseconds=expires) if targets else None
+        return await chrome(call, held, "list", link=expires) if targets else None
 
     async def here(patience: waiting.Patience | None) -> tuple[holding.Held, Any] | beyond.Created:
         return await call.services.claiming.engage(wanted, look, patience=patience)
@@ -136,8 +136,16 @@ async def _told(call: services.Call, what: str) -> web.StreamResponse:
     return lib_web.json_response({"message": await chrome(call, held, f"{what}/{target}")})
 
 
-async def chrome(call: services.Call, held: holding.Held, rest: str, *, method: str = "GET", query: str = "") -> Any:
-    """Chrome's answer, its addresses made ours; text where it answers with text.
+async def chrome(
+    call: services.Call,
+    held: holding.Held,
+    rest: str,
+    *,
+    method: str = "GET",
+    query: str = "",
+    link: int = live_view.DEFAULT_MS,
+) -> Any:
+    """Chrome's answer, its addresses made ours; text where it answers with text. ``link``: milliseconds for which links to pages hold.
 
     Raises:
         errors.NotFound: Chrome knows no such address or target.
@@ -160,7 +168,7 @@ async def chrome(call: services.Call, held: holding.Held, rest: str, *, method: 
     if rest == "protocol":
         return value
     rewritten = addresses.rewritten(value, base_=base(call), session_id=held.session_id, suffix_=suffix(call))
-    return making.linked(call, held, rewritten)
+    return making.linked(call, held, rewritten, milliseconds=link)
 
 
 # ---------------------------------------------------------------- lists of sessions
@@ -171,7 +179,7 @@ async def listing(call: services.Call) -> web.StreamResponse:
     query = call.request.query
     found = await sessions.listing(
         call.services.db,
-        token=None if call.token.admin else call.token.name,
+        token=call.owner,
         limit=binding.whole(query, "limit", least=0, most=MOST_LISTED, absent=100),
         offset=binding.whole(query, "offset", least=0, most=10**9, absent=0),
     )
