@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 
 from browserpool.local import directory, problems
+from browserpool.model import agentapi
 
 _TIMEOUT = aiohttp.ClientTimeout(total=360, connect=10)
 """Seconds; an action may take five minutes."""
@@ -101,7 +102,7 @@ async def _asked(
             http.request(method, router.url + path, data=data, headers=headers, params=wishes or {}) as answer,
         ):
             content = await answer.read()
-            used = answer.headers.get("X-Browser-Ms-Used")
+            used = answer.headers.get(agentapi.BROWSER_MS_USED)
             if answer.status >= 300:
                 raise problems.Problem(_refusal(content, status=answer.status, url=router.url))
             return Answer(body=content, used_ms=float(used) if used else None)

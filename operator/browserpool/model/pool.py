@@ -344,6 +344,11 @@ class PoolSpec(_Part):
             return self.max_replicas
         return self.wanted(region) if self.autoscaling is None else self.autoscaling.max_replicas
 
+    @property
+    def most_anywhere(self) -> int:
+        """Browsers that all its regions together may have."""
+        return sum(self.most(region) for region in self.regions)
+
     def region(self, name: RegionName) -> Region | None:
         """The region of that name."""
         return next((region for region in self.regions if region.name == name), None)

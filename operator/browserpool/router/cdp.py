@@ -15,7 +15,7 @@ from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import chance
-from browserpool.model import claims, errors, outcomes, terms
+from browserpool.model import claims, errors, names, outcomes, terms
 from browserpool.router import actions, binding, bridge, holding, lookup, services, target, waiting
 from browserpool.router.moving import connecting, serving
 from browserpool.router.spilling import serving as spilling
@@ -99,15 +99,8 @@ async def _moving(call: services.Call, wanted: target.Target, *, once: bool) -> 
 async def reconnect(call: services.Call) -> web.StreamResponse:
     """WS …/devtools/browser/{session}: the session again, or once more."""
     bridge.ask_for_websocket(call.request)
-    return await connect(call, await lookup.mine(call))
-
-
-async def connect(
-    call: services.Call, held: holding.Held, *, kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse
-) -> web.StreamResponse:
-    """Connect to a session that exists; ``kind`` as for ``bridge.accept``."""
-    bridge.ask_for_websocket(call.request)
-    return await serve(call, held, await dial(call, held), kind=kind)
+    held = await lookup.mine(call)
+    return await serve(call, held, await dial(call, held))
 
 
 async def page(call: services.Call) -> web.StreamResponse:
@@ -122,7 +115,7 @@ async def any_page(call: services.Call) -> web.StreamResponse:
     """WS /devtools/page/{target}: Chrome's own address; whichever of the caller's sessions has that page."""
     bridge.ask_for_websocket(call.request)
     target = call.request.match_info["target"]
-    for held in await lookup.all_mine(call):
+    for held in await lookup.all_mine(call) if names.is_target_id(target) else ():
         with contextlib.suppress(errors.NotFound, errors.BrowserLost):
             return await serve(call, held, await dial(call, held, target), whole=False)
     raise errors.NotFound(f"None of your sessions has a page {target[:64]!r}.")

@@ -39,8 +39,7 @@ def allowed(state: State) -> tuple[int, int]:
 
 def capacity(token: tokens.Token, *, pools: Mapping[PoolName, pool.PoolSpec]) -> int:
     """How many sessions the token may hold at once: its own limit, or else all the browsers that its pools can have."""
-    mine = [spec for name, spec in pools.items() if token.pools is None or name in token.pools]
-    browsers = sum(spec.most(region) for spec in mine for region in spec.regions)
+    browsers = sum(spec.most_anywhere for name, spec in pools.items() if token.pools is None or name in token.pools)
     return browsers if token.concurrency is None else token.concurrency
 
 

@@ -82,6 +82,11 @@ class Call:
         return self.caller
 
     @property
+    def owner(self) -> TokenName | None:
+        """Whose sessions an answer may name; ``None``: everybody's, to an admin."""
+        return None if self.token.admin else self.token.name
+
+    @property
     def origin(self) -> str:
         """``http://host:port`` by which the client calls this router, or the sidecar in front of it."""
         request = self.request

@@ -54,7 +54,7 @@ async def status(call: services.Call) -> web.StreamResponse:
         for one in await browsers.listing(db)
         if one.state is not states.BrowserState.GONE and (seen is None or one.pool in seen)
     ]
-    open_sessions = await sessions.listing(db, token=None if token.admin else token.name, pools=seen, limit=10_000)
+    open_sessions = await sessions.listing(db, token=call.owner, pools=seen, limit=10_000)
     own = {one.session_id for one in open_sessions}
     return lib_web.json_response(
         {

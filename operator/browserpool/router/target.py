@@ -11,6 +11,8 @@ from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, Se
 
 MIN_KEEP_ALIVE_MS = 10_000
 MAX_KEEP_ALIVE_MS = 600_000
+PLACES = ("pool", "region", "zone", "node")
+"""What a request may wish for by name, in its query or in a header (``header``)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,11 @@ class Target:
         return dataclasses.replace(self, request=dataclasses.replace(self.request, terms=terms))
 
 
+def header(place: str) -> str:
+    """The header in which a request names a place, and an answer the browser's."""
+    return f"X-Browserpool-{place.capitalize()}"
+
+
 def wishes(*, query: Mapping[str, str], headers: Mapping[str, str], place_header: str = "") -> Wishes:
     """Read the wishes; the query wins over the headers. ``place_header`` is the proxy's.
 
@@ -72,9 +79,9 @@ def wishes(*, query: Mapping[str, str], headers: Mapping[str, str], place_header
     """
 
     def said(name: str) -> str | None:
-        return query.get(name) or headers.get(f"X-Browserpool-{name.capitalize()}") or None
+        return query.get(name) or headers.get(header(name)) or None
 
-    pool_name, region, zone, node = said("pool"), said("region"), said("zone"), said("node")
+    pool_name, region, zone, node = map(said, PLACES)
     return Wishes(
         pool=PoolName(pool_name) if pool_name else None,
         region=RegionName(region) if region else None,

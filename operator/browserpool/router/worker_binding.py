@@ -29,7 +29,8 @@ async def connect(call: services.Call) -> web.StreamResponse:
     named = SessionId(call.request.query.get("browser_session", ""))
     if not named:
         raise errors.InvalidRequest("browser_session is missing: name the session that /v1/acquire gave.")
-    return await cdp.connect(call, await lookup.named(call, named), kind=worker_frames.Socket)
+    held = await lookup.named(call, named)
+    return await cdp.serve(call, held, await cdp.dial(call, held), kind=worker_frames.Socket)
 
 
 async def listing(call: services.Call) -> web.StreamResponse:
@@ -39,16 +40,11 @@ async def listing(call: services.Call) -> web.StreamResponse:
 
 async def history(call: services.Call) -> web.StreamResponse:
     """GET /v1/history: the caller's sessions, live ones first, then what is remembered of past ones."""
-    past = await sessions.past(call.services.db, token=_owner(call), limit=MOST_LISTED)
+    past = await sessions.past(call.services.db, token=call.owner, limit=MOST_LISTED)
     ended = [devtools.past_shown(one) for one in past if one.kind is claims.SessionKind.CDP]
     return lib_web.json_response({"history": [*await _live(call), *ended]})
 
 
 async def _live(call: services.Call) -> list[dict[str, Any]]:
-    found = await sessions.listing(call.services.db, token=_owner(call), limit=MOST_LISTED)
+    found = await sessions.listing(call.services.db, token=call.owner, limit=MOST_LISTED)
     return [devtools.live_shown(call, one) for one in found if one.kind is claims.SessionKind.CDP]
-
-
-def _owner(call: services.Call) -> Any:
-    """Whose sessions an answer may name: an admin sees everybody's."""
-    return None if call.token.admin else call.token.name

@@ -13,6 +13,7 @@ import orjson
 import re2
 
 from browserpool.model import errors
+from browserpool.model.wire import complaints
 
 MOST_STEPS: Final = 100_000
 """Keywords looked at, for one value: a second or two."""
@@ -44,7 +45,7 @@ def refuse_unfit(schema: Mapping[str, Any]) -> None:
     try:
         dialect.check_schema(schema)
     except jsonschema.SchemaError as error:
-        where = ".".join(map(str, error.absolute_path))
+        where = complaints.path(error.absolute_path)
         raise errors.InvalidRequest(
             f"response_format is no JSON Schema{f' at {where}' if where else ''}: {error.message[:200]}"
         ) from error

@@ -41,7 +41,7 @@ async def pressure(call: services.Call) -> web.StreamResponse:
     load = Load(
         ready=_number(counts, states.BrowserState.READY),
         running=_number(counts, states.BrowserState.CLAIMED),
-        most=sum(spec.most(region) for spec in specs.values() for region in spec.regions),
+        most=sum(spec.most_anywhere for spec in specs.values()),
         queued=sum(waiting.depth(name) for name in specs),
         room=sum(_room(spec) for spec in specs.values()),
     )
@@ -49,8 +49,16 @@ async def pressure(call: services.Call) -> web.StreamResponse:
     if call.request.headers.get("Accept") == "text/plain":
         return web.Response(text=message + "\n", status=200 if load.available else 503)
     rejected = call.services.quotas.refused(call.token.name)
-    now = devtools.milliseconds(await sessions.moment(call.services.db))
-    return lib_web.json_response({"pressure": told(load, message=message, date=now, rejected=rejected)})
+    date = round(await _now(call.services) * 1000)
+    return lib_web.json_response({"pressure": told(load, message=message, date=date, rejected=rejected)})
+
+
+async def _now(parts: services.Services) -> float:
+    """The database's time, for which it is asked only as long as it has not said it."""
+    if (known := parts.database_clock.now()) is not None:
+        return known
+    parts.database_clock.observe(moment := await sessions.moment(parts.db))
+    return moment.timestamp()
 
 
 def told(load: Load, *, message: str, date: int, rejected: int) -> dict[str, Any]:
@@ -72,8 +80,7 @@ def told(load: Load, *, message: str, date: int, rejected: int) -> dict[str, Any
 
 async def listing(call: services.Call) -> web.StreamResponse:
     """GET /sessions: browserless': the caller's sessions that run."""
-    owner = None if call.token.admin else call.token.name
-    found = await sessions.listing(call.services.db, token=owner, limit=MOST)
+    found = await sessions.listing(call.services.db, token=call.owner, limit=MOST)
     return lib_web.json_response(
         [
             {

@@ -11,7 +11,7 @@ from typing import Final
 
 import orjson
 
-from browserpool.model import tokens
+from browserpool.model import agentapi, tokens
 from browserpool.model.names import PoolName, RegionName
 
 LONGEST_BODY: Final = 64 * 1024
@@ -72,6 +72,6 @@ def headers(answer: Kept, *, age: float) -> dict[str, str]:
     return {**answer.headers, **HIT, "Age": str(int(age))}
 
 
-HIT: Final[Mapping[str, str]] = {"X-Browserpool-Cache": "hit", "X-Browser-Ms-Used": "0"}
+HIT: Final[Mapping[str, str]] = {"X-Browserpool-Cache": "hit", agentapi.BROWSER_MS_USED: "0"}
 MISS: Final[Mapping[str, str]] = {"X-Browserpool-Cache": "miss"}
 """It was looked for and not there. An answer that was not looked for has no such header."""

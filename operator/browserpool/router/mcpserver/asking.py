@@ -7,14 +7,13 @@ import aiohttp
 
 from browserpool.lib import listening
 from browserpool.model import agentapi, errors
-from browserpool.router import bearer
+from browserpool.router import bearer, target
 from browserpool.router.mcpserver import blocks, catalogue
 
 DEADLINE: Final = 330.0
 """Seconds; over the longest action's own."""
 _PASSED_ON: Final = ("Host", agentapi.BASE)
 """With what the caller calls this router: the addresses that it gives out are to be the caller's."""
-_WISHES: Final = ("pool", "region", "zone", "node")
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what is bound, to where it is reached
 
 
@@ -51,7 +50,7 @@ class Itself:
             errors.Unavailable: it does not answer.
         """
         assert self._client is not None, "used outside of its context"
-        wishes = {name: query[name] for name in _WISHES if name in query}
+        wishes = {name: query[name] for name in target.PLACES if name in query}
         try:
             async with self._client.request(
                 request.method,

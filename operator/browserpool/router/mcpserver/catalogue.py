@@ -12,6 +12,7 @@ import orjson
 
 from browserpool.model import errors
 from browserpool.model.wire import crawl, extract, pdf, reading, screenshot, snapshot
+from browserpool.router import target
 from browserpool.router.mcpserver import schemas
 
 
@@ -147,7 +148,15 @@ TOOLS: Final = (
         ),
         method="POST",
         path="/devtools/browser",
-        schema=schemas.of_fields({"keep_alive": {"type": "integer", "minimum": 10_000, "maximum": 600_000}}),
+        schema=schemas.of_fields(
+            {
+                "keep_alive": {
+                    "type": "integer",
+                    "minimum": target.MIN_KEEP_ALIVE_MS,
+                    "maximum": target.MAX_KEEP_ALIVE_MS,
+                }
+            }
+        ),
         query=("keep_alive",),
         reads=False,
     ),

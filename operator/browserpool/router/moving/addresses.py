@@ -4,7 +4,9 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Final
 
-OURS: Final = frozenset({"pool", "region", "zone", "node", "token"})
+from browserpool.router import target
+
+OURS: Final = frozenset({*target.PLACES, "token"})
 """Query parameters that mean something to this installation only."""
 _WEBSOCKETS: Final = {"http": "ws", "https": "wss"}
 _PLAIN: Final = {"ws": "http", "wss": "https"}

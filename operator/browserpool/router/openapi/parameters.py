@@ -10,8 +10,6 @@ Said = dict[str, Any]
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
-_WHERE: Final = ("pool", "region", "zone", "node")
-"""Said in the query, or in headers."""
 
 _MEANT: Final = {
     "pool": "The pool to take a browser from; required where the token may use several.",
@@ -88,10 +86,8 @@ QUERY: Final = {
 
 _HEADERS: Final = {
     **{
-        f"X-Browserpool-{name.capitalize()}": _parameter(
-            "header", f"X-Browserpool-{name.capitalize()}", f"As `{name}` in the query, which wins.", _TEXT
-        )
-        for name in _WHERE
+        target.header(name): _parameter("header", target.header(name), f"As `{name}` in the query, which wins.", _TEXT)
+        for name in target.PLACES
     },
     binding.GUARDRAILS: _parameter(
         "header",
@@ -103,7 +99,7 @@ _HEADERS: Final = {
 
 ASKED: Final = {**QUERY, **_HEADERS}
 
-PLACE: Final = (_WHERE, tuple(f"X-Browserpool-{name.capitalize()}" for name in _WHERE))
+PLACE: Final = (target.PLACES, tuple(target.header(name) for name in target.PLACES))
 """Names of query parameters and of headers of whatever claims a browser."""
 
 # ---------------------------------------------------------------- of answers

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from browserpool.model import heartbeats
+from browserpool.model import agentapi, heartbeats
 from browserpool.model.wire import actions as wire
 from browserpool.model.wire import crawl
 from browserpool.router import binding
@@ -18,7 +18,7 @@ _SESSION: Final = frozenset({400, 404, 410, 502})
 _QUERY, _HEADERS = parameters.PLACE
 _NEVER: Final[frozenset[int]] = frozenset()
 _PICTURES: Final = ("image/png", "image/jpeg", "image/webp")
-_USED: Final = ("X-Browser-Ms-Used",)
+_USED: Final = (agentapi.BROWSER_MS_USED,)
 
 
 # ---------------------------------------------------------------- quick actions
