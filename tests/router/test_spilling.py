@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import multidict
 import pytest
 
 from browserpool import metrics
 from browserpool.lib import clock
+from browserpool.model import errors
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId
 from browserpool.router.spilling import breaker, rules
 from browserpool.store import connect, regions, remote_sessions
@@ -331,6 +333,36 @@ async def test_a_sidecars_session_goes_through_both_routers(
         again = await sidecar.connect(f"/devtools/browser/{sidecars.said(socket, 'Session')}")
         await echoes(again, "again")
         await again.close()
+
+
+async def test_a_session_that_cannot_be_connected_to_is_not_left_behind(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **FAILS, **backed(far.url))
+    remote = near.running.services.remote
+
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise errors.UpstreamFailed("nobody answers")
+
+    remote.websocket = fails  # type: ignore[method-assign]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await launched(near)
+    assert refused.value.status == 503
+    await far.until_ready()
+
+
+HEADERS: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({"Authorization": "Bearer mine", "Cookie": "a=b", "Accept-Encoding": "gzip"}, {}),
+    ({"X-Browserpool-Pool": "p", "X-Browserpool-Node": "n", "X-Browserpool-Via": "x", "X-Browserpool-Wait": "1"}, {}),
+    ({"Connection": "Upgrade, X-Mine", "Upgrade": "websocket", "Sec-WebSocket-Key": "k", "X-Mine": "1"}, {}),
+    ({"cf-brapi-guardrails": "e30"}, {"cf-brapi-guardrails": "e30"}),
+]
+
+
+@pytest.mark.parametrize(("sent", "kept"), HEADERS)
+def test_what_the_other_router_is_told_of_a_request(sent: dict[str, str], kept: dict[str, str]) -> None:
+    headers = multidict.CIMultiDictProxy(multidict.CIMultiDict(sent))
+    onward = rules.onward(headers, token="theirs", holder="h", base="http://here:1")
+    own = {"X-Browserpool-Via": "h", "X-Browserpool-Wait": "0", "X-Browserpool-Base": "http://here:1"}
+    assert onward == {**kept, **own, "Authorization": "Bearer theirs"}
 
 
 # ---------------------------------------------------------------- where to

@@ -16,8 +16,17 @@ from browserpool.router.sidecar import passing
 LOCALITY: Final = "remote"
 _OURS: Final = frozenset({"pool", "region", "zone", "node", "token", "direct"})
 """Parameters that mean something to this installation only. ``direct``: its pods are not to be reached from here."""
+# Without accept-encoding, no proxy in between compresses what is read, or passed on, here.
 _NOT_PASSED: Final = frozenset(
-    {"authorization", "cookie", "content-length", "forwarded", "x-browserpool-pool", "x-browserpool-region"}
+    {
+        "authorization",
+        "cookie",
+        "accept-encoding",
+        "content-length",
+        "forwarded",
+        "x-browserpool-pool",
+        "x-browserpool-region",
+    }
     | {"x-browserpool-zone", "x-browserpool-node", agentapi.BASE.lower(), agentapi.WAIT.lower(), moving.VIA.lower()}
 )
 _ITS_OWN: Final = frozenset({"x-browserpool-pool", "x-browserpool-locality"})

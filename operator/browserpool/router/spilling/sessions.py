@@ -113,15 +113,15 @@ async def opened(call: services.Call, wanted: target.Target, to: elsewhere.Backu
 def end(call: services.Call, session: Created) -> None:
     """End it in the background; if that fails, its idleness ends it."""
     url = rules.address(session.to, f"{_PATH}/{session.session_id}", query={})
-    headers = serving.headers(call, session.to)
 
     async def told() -> None:
         try:
+            headers = serving.headers(call, session.to)
             async with call.services.remote.ask("DELETE", url, headers=headers, deadline=END_DEADLINE) as answer:
                 await answer.read()
             await remote_sessions.remove(call.services.db, session.session_id)
-        except (errors.UpstreamFailed, errors.Unavailable) as error:
-            log.info("a session elsewhere could not be ended", extra={"why": error.message})
+        except (serving.Unserved, errors.UpstreamFailed, errors.Unavailable) as error:
+            log.info("a session elsewhere could not be ended", extra={"why": str(error)})
 
     call.services.background.spawn(told(), name="end a session at another cluster's router")
 
