@@ -10,11 +10,13 @@ import orjson
 import pytest
 from aiohttp import web
 
+from browserpool.lib import chance
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, errors, names
+from browserpool.model import crawls as model
 from browserpool.model.wire import crawl as wire
 from browserpool.model.wire import envelope
-from browserpool.router.crawl import worker
+from browserpool.router.crawl import plan, worker
 from browserpool.store import crawls
 from support import models, routers, waiting
 
@@ -242,6 +244,27 @@ async def test_a_token_without_room_holds_up_nobody_elses_crawl(rig: routers.Rig
             agent.gate.set()
     assert (await mine).status == 200
     assert (await over(rig, waits, secret=one))["status"] == "completed"
+
+
+async def test_a_job_whose_token_no_router_knows_holds_up_nobody_elses(
+    rig: routers.Rig, database: Any, site: Site
+) -> None:
+    await agents_show(rig, site)
+    ((pool, spec),) = rig.running.services.catalog.pools.items()
+    body = {"url": START, "source": "sitemaps"}
+    unknown = model.NewJob(
+        crawl_id=chance.unique_id(),
+        token=names.TokenName("gone"),
+        pool=pool,
+        region=spec.regions[0].name,
+        page_limit=1,
+        body=body,
+    )
+    await crawls.create(database, unknown, found=plan.beginning(plan.read(body)))
+    assert told(await over(rig, await start(rig))) == {"/": "completed"}
+    found = await crawls.job(database, unknown.crawl_id)
+    assert found is not None
+    assert found.status == "running", "until it is tidied away"
 
 
 async def test_a_router_with_no_workers_leaves_the_work_to_others(dsn: str, database: Any, site: Site) -> None:

@@ -154,7 +154,7 @@ async def test_making_a_job_twice_makes_it_once(crawl):
     await crawl.make()
     assert await crawl.counts() == ("running", 1, 0, 0)
     assert await crawls.running(crawl.db, TokenName("alice")) == 1
-    assert await crawls.places(crawl.db) == [HERE]
+    assert await crawls.wanted(crawl.db) == [(HERE, "alice")]
 
 
 async def test_a_limit_holds_for_pages_and_what_is_only_noted_is_bounded_too(crawl):

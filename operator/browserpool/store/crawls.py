@@ -45,9 +45,9 @@ async def running(db: connect.Database, token: TokenName) -> int:
     return found or 0
 
 
-async def places(db: connect.Database) -> list[model.Place]:
-    """Where running jobs want their browsers."""
-    return await connect.fetch(db, _SQL["places"], {}, into=_place)
+async def wanted(db: connect.Database) -> list[tuple[model.Place, TokenName]]:
+    """Where running jobs want their browsers, and for which tokens."""
+    return await connect.fetch(db, _SQL["wanted"], {}, into=_wanted)
 
 
 async def claim(
@@ -229,8 +229,8 @@ def _job(*, status: str, pool: str, region: str, **columns: Any) -> model.Job:
     return model.Job(status=model.JobStatus(status), pool=PoolName(pool), region=RegionName(region), **columns)
 
 
-def _place(*, pool: str, region: str) -> model.Place:
-    return model.Place(pool=PoolName(pool), region=RegionName(region))
+def _wanted(*, pool: str, region: str, token: str) -> tuple[model.Place, TokenName]:
+    return model.Place(pool=PoolName(pool), region=RegionName(region)), TokenName(token)
 
 
 def _record(*, status: str, **columns: Any) -> model.Record:

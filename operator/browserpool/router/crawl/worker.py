@@ -106,13 +106,15 @@ class Crawler:
     async def _one(self) -> bool:
         """Do one entry; false if there was none, or no use in looking for the next at once."""
         settings = self._parts.settings
-        places = [place for place in await crawls.places(self._parts.db) if await self._may_take(place)]
+        wanted = await crawls.wanted(self._parts.db)
+        places = [place for place in {place for place, _ in wanted} if await self._may_take(place)]
         if not places or self._stopping:
             return False
+        known = {token.name: token for token in self._parts.catalog.tokens}
         work = await crawls.claim(
             self._parts.db,
             places=places,
-            without=[token.name for token in self._parts.catalog.tokens if not self._may_work_for(token)],
+            without=[token for token in {token for _, token in wanted} if not self._may_work_for(known.get(token))],
             holder=self._parts.holder,
             lease=settings.crawl_lease,
             delay=DELAY,
@@ -196,8 +198,10 @@ class Crawler:
             return False
         return self._may_work_for(token)
 
-    def _may_work_for(self, token: tokens.Token) -> bool:
-        return policy.may_work_for(running=self._parts.quotas.running(token.name), concurrency=token.concurrency)
+    def _may_work_for(self, token: tokens.Token | None) -> bool:
+        return token is not None and policy.may_work_for(
+            running=self._parts.quotas.running(token.name), concurrency=token.concurrency
+        )
 
     async def _leased(self, work: model.Work, job: model.Job, read: plan.Plan) -> visits.Visited | None:
         """The visit, as long as the lease lasts; ``None``: it was lost, to somebody else or with its job."""

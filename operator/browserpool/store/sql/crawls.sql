@@ -21,9 +21,9 @@ from crawls c where c.crawl_id = %(crawl_id)s;
 -- name: running
 select count(*)::integer as number from crawls c where c.status = 'running' and c.token = %(token)s;
 
--- name: places
+-- name: wanted
 -- Where there is something to fetch, now or later, and for whom.
-select distinct c.pool, c.region from crawls c where c.status = 'running';
+select distinct c.pool, c.region, c.token from crawls c where c.status = 'running';
 
 -- name: claim
 select
