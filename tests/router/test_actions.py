@@ -52,6 +52,15 @@ async def test_a_bad_body_is_400_by_its_field_and_costs_no_claim(rig: routers.Ri
     assert agent.sessions == []
 
 
+@pytest.mark.parametrize("body", [b"", b"not json", b"[]"])
+async def test_what_is_no_object_is_refused_in_the_same_words_everywhere(rig: routers.Rig, body: bytes) -> None:
+    await rig.make_pool()
+    answers = [await rig.request("POST", path, data=body) for path in ("/v1/content", "/v1/crawl")]
+    plain = await rig.request("POST", "/content", data=body)
+    said = [(one.status, one.message) for one in answers]
+    assert said == [(plain.status, plain.body.decode().strip())] * 2
+
+
 async def test_the_query_counts_too(rig: routers.Rig) -> None:
     await rig.make_pool()
     answer = await rig.post("/v1/content?cacheTTL=soon", {"html": "x"})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from browserpool.model import errors
-from browserpool.model.wire import actions, patterns, pdf, shared
+from browserpool.model.wire import actions, envelope, patterns, pdf, shared
 
 URL = {"url": "https://example.com/"}
 
@@ -22,6 +22,22 @@ def refusal(action="screenshot", /, **body):
         parse(action, **body)
     assert caught.value.status == 400
     return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (orjson.dumps(envelope.failure(errors.NotFound("nothing"))), "nothing"),
+        (orjson.dumps(envelope.success("x")), None),
+        (b'{"errors": [{"code": 1}]}', None),
+        (b'{"errors": "no"}', None),
+        (b"[1]", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+)
+def test_what_an_envelope_says_is_read_again(body, said):
+    assert envelope.message(body) == said
 
 
 # ---------------------------------------------------------------- defaults and forms

@@ -7,6 +7,7 @@ import orjson
 
 from browserpool.agent import settings
 from browserpool.model import agentapi, errors
+from browserpool.model.wire import envelope
 
 DEADLINE: Final = 10.0
 
@@ -32,17 +33,10 @@ class Links:
             async with self._http.post(
                 self._url, data=orjson.dumps(said), headers=self._headers, timeout=timeout
             ) as answer:
-                body = orjson.loads(await answer.read())
+                content = await answer.read()
+                found: dict[str, Any] = orjson.loads(content)
                 if answer.status != 200:
-                    raise errors.BrowserpoolError(_message(body))
+                    raise errors.BrowserpoolError(envelope.message(content) or "The router makes no live view link.")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise errors.Unavailable(f"The router does not answer: {error!r}") from error
-        found: dict[str, Any] = body
         return found
-
-
-def _message(body: Any) -> str:
-    try:
-        return str(body["errors"][0]["message"])
-    except (LookupError, TypeError):
-        return "The router makes no live view link."

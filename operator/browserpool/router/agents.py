@@ -19,6 +19,7 @@ import yarl
 from browserpool.model import agentapi, credentials, errors
 from browserpool.model import terms as session_terms
 from browserpool.model.names import BrowserId, Fence, SessionId
+from browserpool.model.wire import envelope
 from browserpool.router import dbclock
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,4 @@ def _named(party: Party) -> Any:
 
 async def _complaint(answer: aiohttp.ClientResponse) -> str:
     """The message of the agent's error envelope."""
-    try:
-        return str(orjson.loads(await answer.read())["errors"][0]["message"])
-    except (ValueError, LookupError, TypeError):
-        return f"The browser's agent answered {answer.status}."
+    return envelope.message(await answer.read()) or f"The browser's agent answered {answer.status}."

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from browserpool.model import errors, terms
+from browserpool.model.wire import objects
 
 GUARDRAILS: Final = "cf-brapi-guardrails"
 """Header: base64url of the JSON that a body has under ``guardrails``. What opens a WebSocket has no body."""
@@ -65,13 +66,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     Raises:
         errors.InvalidRequest: it is something else.
     """
-    try:
-        value = orjson.loads(body or b"{}")
-    except ValueError as error:
-        raise errors.InvalidRequest(f"The body must be a JSON object: {error}.") from error
-    if not isinstance(value, dict):
-        raise errors.InvalidRequest("The body must be a JSON object.")
-    return value
+    return objects.read(body, like="{}") if body else {}
 
 
 def _from_header(text: str | None) -> object:

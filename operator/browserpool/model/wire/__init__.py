@@ -17,6 +17,7 @@ caller an afternoon.
 ``pdf``        ``pdfOptions``, paper sizes, lengths with units
 ``scalars``    the base of the models; milliseconds, lengths, addresses, numbers that JSON may hold
 ``patterns``   regular expressions, bare or ``/…/flags``, as matchers of bounded cost
+``objects``    a body as the JSON object that it must be
 ``complaints`` what is wrong with a body, by the field's path, and how to mend it
 ``crawl``      a crawl's job; what is asked of an agent for it
 ``wildcards``  addresses with ``*`` and ``**``, as matchers

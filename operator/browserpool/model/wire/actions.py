@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
 import pydantic
 
 from browserpool.model import errors
-from browserpool.model.wire import complaints, crawl, extract, pdf, reading, screenshot, shared, snapshot
+from browserpool.model.wire import complaints, crawl, extract, objects, pdf, reading, screenshot, shared, snapshot
 
 MAX_BODY: Final = 50 * 1024 * 1024
 """Bytes."""
@@ -61,15 +60,7 @@ def _json(body: bytes) -> dict[str, Any]:
         raise errors.TooLarge(
             f"the body has {len(body)} bytes; the most is {MAX_BODY}: load the page by its url instead"
         )
-    if not body:
-        raise errors.InvalidRequest('the body is empty; send a JSON object like {"url": "https://example.com"}')
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise errors.InvalidRequest(f"the body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise errors.InvalidRequest('the body must be a JSON object, like {"url": "https://example.com"}')
-    return value
+    return objects.read(body)
 
 
 def _seconds(text: str) -> float:

@@ -5,6 +5,8 @@ Everything under ``/devtools/*`` is bare JSON instead when it succeeds: an envel
 
 from typing import Any
 
+import orjson
+
 from browserpool.model import errors
 
 NO_RETRY = "x-should-retry"
@@ -29,6 +31,14 @@ def failure(error: errors.BrowserpoolError) -> dict[str, Any]:
         "messages": [],
         **error.beside,
     }
+
+
+def message(body: bytes) -> str | None:
+    """What the envelope of an error says first; ``None``: the body is no such envelope."""
+    try:
+        return str(orjson.loads(body)["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def failure_headers(error: errors.BrowserpoolError) -> dict[str, str]:

@@ -73,9 +73,8 @@ def _envelope(answer: web.StreamResponse) -> Any:
 
 
 def _message(action: str, answer: web.Response) -> str:
-    try:
-        message = str(orjson.loads(answer.body)["errors"][0]["message"])  # type: ignore[arg-type]
-    except (ValueError, LookupError, TypeError):
+    message = envelope.message(answer.body)  # type: ignore[arg-type]
+    if message is None:
         return f"The browser's agent answered {answer.status}."
     return bodies.in_its_words(action, message)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from browserpool.model import errors
-from browserpool.model.wire import shared
+from browserpool.model.wire import objects, shared
 from browserpool.router import binding
 
 ELEMENT_WAIT_MS: Final = 30_000
@@ -40,7 +40,7 @@ def translated(action: str, body: bytes, *, query: Mapping[str, str]) -> bytes:
         errors.InvalidRequest: it is no JSON object, or asks for what cannot be done; the message names the field as browserless does.
     """
     refuse(query)
-    said = _object(body)
+    said = objects.read(body)
     for name, why in _REFUSED.items():
         if said.get(name):
             raise errors.InvalidRequest(f"{name}: {why}.")
@@ -89,16 +89,6 @@ def timeout_of(query: Mapping[str, str]) -> float | None:
         errors.InvalidRequest: it is no number.
     """
     return float(binding.whole(query, "timeout", least=0, most=_MOST_MS, absent=0)) or None
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body or b"null")
-    except orjson.JSONDecodeError as error:
-        raise errors.InvalidRequest(f"The body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise errors.InvalidRequest('The body must be a JSON object like {"url": "https://example.com"}.')
-    return value
 
 
 def _goto(options: Any) -> Any:

@@ -10,7 +10,7 @@ import orjson
 import pydantic
 
 from browserpool.model import crawls, errors
-from browserpool.model.wire import complaints
+from browserpool.model.wire import complaints, objects
 from browserpool.model.wire import crawl as wire
 from browserpool.router.crawl import frontier
 
@@ -52,13 +52,7 @@ def raw(content: bytes) -> dict[str, Any]:
     """
     if len(content) > wire.MAX_BODY:
         raise errors.TooLarge(f"the body of a crawl has {len(content)} bytes; the most is {wire.MAX_BODY}")
-    try:
-        value = orjson.loads(content or b"null")
-    except orjson.JSONDecodeError as error:
-        raise errors.InvalidRequest(f"the body is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise errors.InvalidRequest('the body must be a JSON object, like {"url": "https://example.com"}')
-    return value
+    return objects.read(content)
 
 
 def read(value: Mapping[str, Any]) -> Plan:

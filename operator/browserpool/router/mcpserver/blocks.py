@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from browserpool.model.wire import envelope
 from browserpool.router.mcpserver import catalogue
 
 
@@ -64,10 +65,7 @@ def shown(tool: catalogue.Tool, answer: Answer, *, arguments: Mapping[str, Any])
 
 def complaint(answer: Answer) -> str:
     """What an error says, and when it may be over."""
-    try:
-        message = str(orjson.loads(answer.body)["errors"][0]["message"])
-    except (ValueError, LookupError, TypeError):
-        message = f"The router answered {answer.status}."
+    message = envelope.message(answer.body) or f"The router answered {answer.status}."
     return message if answer.retry_after is None else f"{message} (Try again in {answer.retry_after} s.)"
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
-import orjson
 from aiohttp import web
 
 from browserpool.model import agentapi, elsewhere, errors
@@ -170,7 +169,5 @@ async def _text(answer: aiohttp.ClientResponse) -> bytes:
 async def _message(answer: aiohttp.ClientResponse) -> str:
     """What a refusal says: an envelope's message, or the text itself."""
     text = await _text(answer)
-    try:
-        return str(orjson.loads(text)["errors"][0]["message"])[:300]
-    except (ValueError, LookupError, TypeError):
-        return text.decode(errors="replace").strip()[:300] or f"status {answer.status}"
+    said = envelope.message(text) or text.decode(errors="replace").strip()
+    return said[:300] or f"status {answer.status}"

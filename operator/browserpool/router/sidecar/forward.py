@@ -2,11 +2,11 @@
 
 import dataclasses
 
-import orjson
 from aiohttp import web
 
 from browserpool.lib import tasks
 from browserpool.model import errors
+from browserpool.model.wire import envelope
 from browserpool.router import bearer, relay
 from browserpool.router.sidecar import passing, settings, tokenfile, upstream
 
@@ -51,7 +51,4 @@ async def forward(call: Call) -> web.StreamResponse:
 
 
 def _message(body: bytes) -> str:
-    try:
-        return str(orjson.loads(body)["errors"][0]["message"])
-    except (ValueError, LookupError, TypeError):
-        return "it answered 401"
+    return envelope.message(body) or "it answered 401"
