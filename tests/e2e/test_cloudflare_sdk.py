@@ -3,14 +3,18 @@
 import asyncio
 import base64
 import contextlib
+import functools
+import inspect
 import io
 import pathlib
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pypdf
 import pytest
+from cloudflare.resources import browser_rendering
 from PIL import Image
 
 from browserpool.lib import chance
@@ -52,6 +56,28 @@ async def given(sdk: sdks.Sdk, method: str, *positional: str, raw: bool = False,
     answer = await sdk.call(method, *positional, {"account_id": ACCOUNT, **parameters}, raw=raw, **MAIN)
     assert (answer.status, answer.attempts) == (None, 1), answer
     return answer.value
+
+
+def methods(resource: type, *, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The methods of a resource of Python's SDK, and of those below it, by their paths."""
+    for name, member in vars(resource).items():
+        if name.startswith(("_", "with_")):
+            continue
+        if isinstance(member, functools.cached_property):
+            below = inspect.get_annotations(member.func, eval_str=True)["return"]
+            yield from methods(below, path=(*path, name))
+        elif inspect.isfunction(member):
+            yield ".".join((*path, name))
+
+
+def test_every_method_of_the_sdk_is_called() -> None:
+    source = pathlib.Path(__file__).read_text()
+    for name, stands_for in (("BROWSER", BROWSER), ("SESSION", SESSION), ("RUN", RUN)):
+        source = source.replace(f"{{{name}}}", stands_for)
+    called = {sdks.snake(found) for found in re.findall(rf"{RUN}\.([\w.]+)\"", source)}
+    known = set(methods(browser_rendering.BrowserRenderingResource))
+    assert len(known) >= 27, "it is all there to be found"
+    assert known <= called, known - called
 
 
 # ---------------------------------------------------------------- quick actions
@@ -130,13 +156,13 @@ async def test_a_crawl(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None:
     assert "the end" in "".join(one["markdown"] for one in found["records"])
     assert (await given(sdk, f"{RUN}.crawl.delete", job))["job_id"] == job
     nobodys = await sdk.call(f"{RUN}.crawl.get", "nobodys", {"account_id": ACCOUNT})
-    assert (nobodys.status, nobodys.attempts) == (404, 1)
+    assert (nobodys.kind, nobodys.status, nobodys.attempts) == ("NotFoundError", 404, 1)
 
 
 async def test_json_without_a_language_model(up: stack.Stack, sdk: sdks.Sdk) -> None:
     """It is said how to give it one, and said once: to ask again would change nothing."""
     answer = await sdk.call(f"{RUN}.json.create", {"account_id": ACCOUNT, "html": "<p>", "prompt": "what?"}, **MAIN)
-    assert (answer.status, answer.attempts) == (501, 1), answer
+    assert (answer.kind, answer.status, answer.attempts) == ("InternalServerError", 501, 1), answer
 
 
 # ---------------------------------------------------------------- sessions
@@ -167,6 +193,7 @@ async def test_a_session(up: stack.Stack, sdk: sdks.Sdk, web: site.Site) -> None
     assert (past["closeReason"], past["closeReasonText"]) == (1, "NormalClosure")
     over = await sdk.call(f"{BROWSER}.version", session, {"account_id": ACCOUNT})
     assert (over.status, over.attempts) == (410, 1)
+    assert over.kind in ("APIStatusError", "APIError")  # neither SDK has a class for it
 
 
 @pytest.mark.parametrize(
@@ -182,7 +209,12 @@ async def test_methods_that_name_a_websocket_claim_nothing(
 ) -> None:
     """The SDKs send a plain GET where the address speaks WebSocket only; what they are good for is the address."""
     answer = await sdk.call(method, *positional, {"account_id": ACCOUNT, **parameters}, **MAIN)
-    assert (answer.status, answer.attempts, "WebSocket" in answer.message) == (400, 1, True)
+    assert (answer.kind, answer.status, answer.attempts, "WebSocket" in answer.message) == (
+        "BadRequestError",
+        400,
+        1,
+        True,
+    )
     assert (await up.status())["sessions"] == []
 
 
@@ -226,7 +258,9 @@ async def test_a_page_that_fails_is_asked_for_once(up: stack.Stack, sdk: sdks.Sd
     code, scheme = PAGES[path]
     parameters = {"account_id": ACCOUNT, "url": web.url(path, scheme=scheme), "gotoOptions": {"timeout": 2000}}
     answer = await sdk.call(f"{RUN}.content.create", parameters, **MAIN)
-    assert (answer.status, answer.code, answer.attempts) == (422, code, 1), answer
+    assert (answer.kind, answer.status, answer.code, answer.attempts) == ("UnprocessableEntityError", 422, code, 1), (
+        answer
+    )
     if path == "/never":
         assert len(web.requests(path)) == 1
 
@@ -241,7 +275,12 @@ async def test_an_address_that_leads_nowhere(up: stack.Stack, sdk: sdks.Sdk) -> 
         }
         for url, code in wrong.items():
             answer = await sdk.call(f"{RUN}.markdown.create", {"account_id": ACCOUNT, "url": url}, **MAIN)
-            assert (answer.status, answer.code, answer.attempts) == (422, code, 1), answer
+            assert (answer.kind, answer.status, answer.code, answer.attempts) == (
+                "UnprocessableEntityError",
+                422,
+                code,
+                1,
+            ), answer
 
 
 @pytest.mark.parametrize(
@@ -256,32 +295,35 @@ async def test_what_cannot_be_made_of_a_page(
     up: stack.Stack, sdk: sdks.Sdk, method: str, parameters: dict[str, Any], code: int, said: str
 ) -> None:
     answer = await sdk.call(f"{RUN}.{method}.create", {"account_id": ACCOUNT, **parameters}, **MAIN)
-    assert (answer.status, answer.code, answer.attempts) == (422, code, 1), answer
+    assert (answer.kind, answer.status, answer.code, answer.attempts) == ("UnprocessableEntityError", 422, code, 1), (
+        answer
+    )
     assert said in answer.message
 
 
 async def test_an_invalid_body_names_the_field(up: stack.Stack, sdk: sdks.Sdk) -> None:
     parameters = {"account_id": ACCOUNT, "html": "<p>", "screenshotOptions": {"quality": 50, "type": "png"}}
     answer = await sdk.call(f"{RUN}.screenshot.create", parameters, **MAIN)
-    assert (answer.status, answer.attempts) == (400, 1)
+    assert (answer.kind, answer.status, answer.attempts) == ("BadRequestError", 400, 1)
     assert "screenshotOptions has quality" in answer.message
 
 
 async def test_who_may_not(up: stack.Stack, sdk: sdks.Sdk) -> None:
     ask = f"{RUN}.content.create", {"account_id": ACCOUNT, "html": "<p>"}
     stranger = await sdk.call(*ask, token="somebody-else", **MAIN)
-    assert (stranger.status, stranger.code, stranger.attempts) == (401, 10000, 1)
+    assert (stranger.kind, stranger.status, stranger.code, stranger.attempts) == ("AuthenticationError", 401, 10000, 1)
     nowhere = await sdk.call(*ask, X_Browserpool_Pool="nowhere")
-    assert (nowhere.status, nowhere.attempts) == (404, 1)
+    assert (nowhere.kind, nowhere.status, nowhere.attempts) == ("NotFoundError", 404, 1)
     async with a_token(up, pools=frozenset({PoolName("pair")})) as secret:
         narrow = await sdk.call(*ask, token=secret, **MAIN)
-    assert (narrow.status, narrow.code, narrow.attempts) == (403, 1006, 1)
+    assert (narrow.kind, narrow.status, narrow.code, narrow.attempts) == ("PermissionDeniedError", 403, 1006, 1)
 
 
 async def test_a_body_over_the_limit(up: stack.Stack, sdk: sdks.Sdk) -> None:
     html = " " * (50 * 1024 * 1024 + 1)
     answer = await sdk.call(f"{RUN}.pdf.create", {"account_id": ACCOUNT, "html": html}, **MAIN)
     assert (answer.status, answer.code, answer.attempts) == (413, 1005, 1)
+    assert answer.kind in ("APIStatusError", "APIError")  # neither SDK has a class for it
 
 
 async def test_who_is_too_fast_is_served_a_little_later(up: stack.Stack, sdk: sdks.Sdk) -> None:
@@ -297,7 +339,7 @@ async def test_who_has_too_much_open_is_told_so(up: stack.Stack, sdk: sdks.Sdk) 
         held = await sdk.call(f"{BROWSER}.create", {"account_id": ACCOUNT, "keep_alive": 600_000}, token=secret, **MAIN)
         refused = await sdk.call(f"{RUN}.content.create", {"account_id": ACCOUNT, "html": "<p>"}, token=secret, **MAIN)
         await sdk.call(f"{BROWSER}.delete", held.value["sessionId"], {"account_id": ACCOUNT}, token=secret)
-    assert (refused.status, refused.code) == (429, 1004), refused
+    assert (refused.kind, refused.status, refused.code, refused.attempts) == ("RateLimitError", 429, 1004, 1), refused
     assert "end one" in refused.message
 
 
@@ -309,4 +351,6 @@ async def test_a_pool_that_has_no_browser_left_is_asked_again(up: stack.Stack, b
     answers = await asyncio.gather(*(one.call(*create, **pair) for one in both))
     for session in sessions:
         await both[0].call(f"{BROWSER}.delete", session, {"account_id": ACCOUNT})
-    assert [(one.status, one.code, one.attempts) for one in answers] == [(503, 1003, 3)] * 2, answers
+    assert [(one.kind, one.status, one.code, one.attempts) for one in answers] == [
+        ("InternalServerError", 503, 1003, 3)
+    ] * 2, answers

@@ -1,21 +1,26 @@
-"""Real pages read by a model over a socket, and answers given again: an installation as `up` starts it, by Cloudflare's SDK."""
+"""Real pages read by a model over a socket, and answers given again: an installation as `up` starts it, by Cloudflare's SDKs."""
 
+import asyncio
+import pathlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import cloudflare
-import orjson
 import pytest
 
-from support import models, site, stack
+from support import javascript, models, sdks, site, stack
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
+JSON = "browserRendering.json.create"
 PAGE = "<!doctype html><title>Shop</title><h1>Fruit</h1><p><script>document.write('Apples cost ' + 1.5 * 2)</script>"
 SCHEMA: dict[str, object] = {
     "type": "object",
     "properties": {"fruit": {"type": "string"}, "price": {"type": "number"}},
     "required": ["fruit", "price"],
 }
+FORM = {"type": "json_schema", "json_schema": SCHEMA}
+APPLES = {"fruit": "Apples", "price": 3}
 
 
 def reads(asked: models.Asked) -> object:
@@ -26,7 +31,7 @@ def reads(asked: models.Asked) -> object:
 
 @pytest.fixture
 async def world() -> AsyncIterator[models.World]:
-    async with models.world(own=reads, other=reads) as made:
+    async with models.world(own=reads, other=reads, broken=models.refuses(500)) as made:
         yield made
 
 
@@ -37,7 +42,7 @@ async def up(world: models.World) -> AsyncIterator[stack.Stack]:
         "BROWSERPOOL_AI_URL": world.base("own"),
         "BROWSERPOOL_AI_MODEL": "house-1",
         "BROWSERPOOL_AI_KEY": "the-operators-key",
-        "BROWSERPOOL_AI_PROVIDERS": f"other={world.base('other')}",
+        "BROWSERPOOL_AI_PROVIDERS": f"other={world.base('other')},broken={world.base('broken')}",
     }
     with stack.running(pools=[stack.pool("main", replicas=1)], environment=environment) as started:
         yield started
@@ -50,34 +55,79 @@ async def sdk(up: stack.Stack) -> AsyncIterator[cloudflare.AsyncCloudflare]:
         yield client
 
 
-async def test_the_sdk_reads_json_out_of_real_pages_and_is_answered_again(
-    up: stack.Stack, sdk: cloudflare.AsyncCloudflare, web: site.Site, world: models.World
+@pytest.fixture
+async def both(up: stack.Stack, pytestconfig: pytest.Config, tmp_path: pathlib.Path) -> AsyncIterator[list[sdks.Sdk]]:
+    folder = await asyncio.to_thread(javascript.installed, pathlib.Path(pytestconfig.rootpath))
+    base = f"{up.url}/client/v4"
+    with javascript.running(folder, "sdk.mjs", base, errors=tmp_path / "errors") as node:
+        yield [sdks.Python(base=base, token=up.token), sdks.TypeScript(token=up.token, process=node)]
+
+
+async def asked(sdk: sdks.Sdk, **parameters: Any) -> sdks.Answer:
+    return await sdk.call(JSON, {"account_id": ACCOUNT, **parameters})
+
+
+def custom(*names: str) -> list[dict[str, str]]:
+    return [{"model": name, "authorization": "Bearer mine"} for name in names]
+
+
+async def test_the_sdks_read_json_out_of_real_pages_and_are_answered_again(
+    up: stack.Stack, both: list[sdks.Sdk], web: site.Site, world: models.World
 ) -> None:
-    url = web.page("/shop", PAGE)
-    asking = sdk.browser_rendering.json.create
-    given = {"type": "json_schema", "json_schema": SCHEMA}
-    made = await asking(account_id=ACCOUNT, url=url, prompt="What is for sale?", response_format=given)
-    assert made == {"fruit": "Apples", "price": 3}
-    again = await asking(account_id=ACCOUNT, url=url, prompt="What is for sale?", response_format=given)
-    assert (again, len(world.asked), len(web.requests("/shop"))) == (made, 1, 1)
+    for number, sdk in enumerate(both):
+        world.asked.clear()
+        url = web.page(f"/shop-{number}", PAGE)
+        made = [await asked(sdk, url=url, prompt="What is for sale?", response_format=FORM) for _ in range(2)]
+        assert [(one.value, one.attempts) for one in made] == [(APPLES, 1)] * 2, made
+        assert (len(world.asked), len(web.requests(f"/shop-{number}"))) == (1, 1)
+        (question,) = world.asked
+        assert (question.model, question.authorization) == ("house-1", "Bearer the-operators-key")
+        assert "What is for sale?" in question.words
+        assert question.format is not None
+        assert question.format["json_schema"]["schema"] == SCHEMA
 
-    custom = [{"model": "other/family/one", "authorization": "Bearer mine"}]
-    made = await asking(account_id=ACCOUNT, html=PAGE, response_format=given, custom_ai=custom)
-    assert made == {"fruit": "Apples", "price": 3}
-    last = world.asked[-1]
-    assert (last.provider, last.model, last.authorization) == ("other", "family/one", "Bearer mine")
+        of_words = await asked(sdk, html=PAGE, prompt=f"And at stand {number}?")
+        assert (of_words.value, of_words.attempts) == (APPLES, 1), of_words
 
-    # Its two retries are for what may go better, and this would cost as much again.
-    with pytest.raises(cloudflare.UnprocessableEntityError) as refused:
-        await asking(account_id=ACCOUNT, html="<p>nothing", response_format=given)
-    assert orjson.loads(refused.value.response.content)["rawAiResponse"] == '{"fruit": "Apples", "price": null}'
-    assert len(world.asked) == 3
 
-    with pytest.raises(cloudflare.BadRequestError, match=r"known here:.*openai.*other"):
-        await asking(account_id=ACCOUNT, html="<p>", prompt="x", custom_ai=[{"model": "nobody/x"}])
+async def test_the_callers_own_models_are_asked_one_after_another(
+    up: stack.Stack, both: list[sdks.Sdk], world: models.World
+) -> None:
+    for number, sdk in enumerate(both):
+        world.asked.clear()
+        named = custom("broken/first", "other/family/one", "other/never")
+        made = await asked(sdk, html=PAGE, prompt=f"For {number}?", response_format=FORM, custom_ai=named)
+        assert (made.value, made.attempts) == (APPLES, 1), made
+        assert [(one.provider, one.model) for one in world.asked] == [("broken", "first"), ("other", "family/one")]
+        assert {one.authorization for one in world.asked} == {"Bearer mine"}
     for name in ("up", "router"):
         assert "the-operators-key" not in up.log(name)
         assert "Bearer mine" not in up.log(name)
+
+
+async def test_an_answer_that_is_not_what_the_schema_says(
+    up: stack.Stack, both: list[sdks.Sdk], world: models.World
+) -> None:
+    """The SDKs' two retries are for what may go better, and this would cost as much again."""
+    for sdk in both:
+        world.asked.clear()
+        refused = await asked(sdk, html="<p>nothing", response_format=FORM)
+        assert (refused.status, refused.code, refused.kind) == (422, 7000, "UnprocessableEntityError"), refused
+        assert refused.body["rawAiResponse"] == '{"fruit": "Apples", "price": null}'
+        assert (refused.attempts, len(world.asked)) == (1, 1)
+
+        unknown = await asked(sdk, html="<p>", prompt="x", custom_ai=[{"model": "nobody/x", "authorization": "k"}])
+        assert (unknown.status, unknown.code, unknown.kind) == (400, 1001, "BadRequestError"), unknown
+        assert "known here: " in unknown.message
+        assert (unknown.attempts, len(world.asked)) == (1, 1)
+
+
+async def test_a_model_that_is_away(up: stack.Stack, both: list[sdks.Sdk], world: models.World) -> None:
+    for sdk in both:
+        world.asked.clear()
+        away = await asked(sdk, html=PAGE, prompt="x", custom_ai=custom("broken/only"))
+        assert (away.status, away.code, away.kind) == (503, 7000, "InternalServerError"), away
+        assert (away.attempts, len(world.asked)) == (3, 3)
 
 
 async def test_a_picture_is_taken_once_and_given_twice(

@@ -1,7 +1,9 @@
 """A look into a Chromium that an agent keeps: over its own CDP port, which is nobody's but the agent's, and the tests'."""
 
+import contextlib
 import pathlib
 import re
+from collections.abc import AsyncIterator
 
 from browserpool.agent import driver
 from support import stack, waiting
@@ -10,16 +12,30 @@ _PROFILE = re.compile(r"--user-data-dir=(\S+)")
 DEADLINE = 20.0
 
 
+@contextlib.asynccontextmanager
+async def connected(chromium: stack.Process) -> AsyncIterator[driver.Connection]:
+    """A connection beside the agent's."""
+    profile = _PROFILE.search(chromium.command)
+    assert profile is not None, chromium.command
+    port, path = (pathlib.Path(profile[1]) / "DevToolsActivePort").read_text().split()
+    connection = await driver.Connection.open(f"ws://127.0.0.1:{port}{path}")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def clean(chromium: stack.Process) -> None:
     """Wait until it holds the spare's context and page, and nothing else.
 
     Raises:
         AssertionError: something else stays.
     """
-    profile = _PROFILE.search(chromium.command)
-    assert profile is not None, chromium.command
-    port, path = (pathlib.Path(profile[1]) / "DevToolsActivePort").read_text().split()
-    connection = await driver.Connection.open(f"ws://127.0.0.1:{port}{path}")
+    async with connected(chromium) as connection:
+        await _clean(chromium, connection)
+
+
+async def _clean(chromium: stack.Process, connection: driver.Connection) -> None:
     seen: list[str] = []
 
     async def is_clean() -> bool:
@@ -34,5 +50,3 @@ async def clean(chromium: stack.Process) -> None:
         await waiting.until(is_clean, deadline=DEADLINE, every=0.1)
     except TimeoutError as error:
         raise AssertionError(f"left in {chromium.pid}: {seen}") from error
-    finally:
-        await connection.close()

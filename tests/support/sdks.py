@@ -18,13 +18,19 @@ from support import javascript
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a call came to: ``value`` (plain, or bytes), or an error's HTTP ``status`` with the ``code`` of the envelope's first error."""
+    """What a call came to: ``value`` (plain, or bytes), or an error.
+
+    Of an error: its class's name in the SDK (``kind``), its HTTP ``status``, the ``code`` and the ``message`` of the envelope's only
+    error, and the whole ``body``.
+    """
 
     attempts: int
     value: Any = None
+    kind: str | None = None
     status: int | None = None
     code: int | None = None
     message: str = ""
+    body: Any = None
 
 
 class Sdk(Protocol):
@@ -58,12 +64,13 @@ class Python:
             ) as client,
         ):
             *positional, parameters = given
-            path = re.sub(r"(?=\.\w+$)", ".with_raw_response", _snake(method)) if raw else _snake(method)
+            path = re.sub(r"(?=\.\w+$)", ".with_raw_response", snake(method)) if raw else snake(method)
             try:
                 value = operator.attrgetter(path)(client)(*positional, **_snaked(parameters))
             except cloudflare.APIStatusError as error:
                 said = [{"code": one.code, "message": one.message} for one in error.errors]
-                return _failed(len(attempts), error.status_code, said)
+                told = {"name": type(error).__name__, "status": error.status_code, "errors": said, "body": error.body}
+                return _failed({"attempts": len(attempts), **told})
             return Answer(attempts=len(attempts), value=_plain(value))
 
 
@@ -81,28 +88,32 @@ class TypeScript:
         except javascript.Failed as failed:
             if failed.fields.get("status") is None:
                 raise
-            return _failed(failed.fields["attempts"], failed.fields["status"], failed.fields["errors"])
+            return _failed(failed.fields)
         value = base64.b64decode(done["bytes"]) if "bytes" in done else done.get("value")
         return Answer(attempts=done["attempts"], value=value)
 
 
-def _failed(attempts: int, status: int, said: list[dict[str, Any]]) -> Answer:
-    (error,) = said
-    return Answer(attempts=attempts, status=status, code=error["code"], message=error["message"])
+def _failed(told: Mapping[str, Any]) -> Answer:
+    (error,) = told["errors"]
+    return Answer(
+        attempts=told["attempts"], kind=told["name"], status=told["status"], code=error["code"],
+        message=error["message"], body=told["body"],
+    )  # fmt: skip
 
 
 def _headers(given: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in given.items()}
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """A method's path by its names in Python."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _snaked(value: Any) -> Any:
     """Parameters by their names in Python."""
     if isinstance(value, dict):
-        return {_snake(name): _snaked(part) for name, part in value.items()}
+        return {snake(name): _snaked(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_snaked(part) for part in value]
     return value

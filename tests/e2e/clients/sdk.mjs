@@ -25,8 +25,8 @@ async function call({ token, headers, raw }, path, ...given) {
     const done = await plain(raw ? await asked.asResponse() : await asked);
     return { ...done, attempts };
   } catch (error) {
-    const { status, errors } = error;
-    throw Object.assign(error, { fields: { attempts, status: status ?? null, errors: errors ?? [] } });
+    const { status, errors, error: body } = error;
+    throw Object.assign(error, { fields: { attempts, status: status ?? null, errors: errors ?? [], body: body ?? null } });
   }
 }
 

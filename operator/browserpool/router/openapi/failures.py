@@ -20,7 +20,8 @@ class Status:
 
 _WAIT: Final = ("Retry-After", envelope.LONG_WAIT)
 _NEVER: Final = (envelope.NO_RETRY,)
-_PAGES: Final = tuple(code for code in errors.Code if 5000 <= code < 7000)
+_PAGES: Final = tuple(code for code in errors.Code if 5000 <= code < 7000 and code is not errors.Code.EMPTY_HTTP_ERROR)
+"""Without what would be an error to Chromium, and is an empty page to all who ask (``agent.page.failures``)."""
 
 STATUSES: Final = {
     400: Status(
