@@ -5,7 +5,8 @@ errors as whoever asks there, and knows nothing that they do not say. What must 
 protocol: each request stands alone, so that any router answers the next.
 
 ============= ==========================================================================
-``catalogue`` the tools: name, arguments, which request each is (pure)
+``tools``     what a tool is (pure)
+``catalogue`` the tools: name, arguments, which request each is (pure); imported by ``sdk`` alone
 ``schemas``   their arguments' schemas, made of the wire's models (pure)
 ``blocks``    an HTTP answer as what a model is shown (pure)
 ``asking``    the request to the router itself

@@ -8,7 +8,7 @@ import aiohttp
 from browserpool.lib import listening
 from browserpool.model import agentapi, errors
 from browserpool.router import bearer, target
-from browserpool.router.mcpserver import blocks, catalogue
+from browserpool.router.mcpserver import blocks, tools
 
 DEADLINE: Final = 330.0
 """Seconds; over the longest action's own."""
@@ -42,7 +42,7 @@ class Itself:
         self._base = f"http://{f'[{host}]' if ':' in host else host}:{address.port}"
 
     async def ask(
-        self, request: catalogue.Request, *, headers: Mapping[str, str], query: Mapping[str, str]
+        self, request: tools.Request, *, headers: Mapping[str, str], query: Mapping[str, str]
     ) -> blocks.Answer:
         """The router's answer. ``headers`` and ``query`` are those that the caller came with: who he is, and which browser he wishes.
 

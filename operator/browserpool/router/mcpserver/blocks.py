@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from browserpool.model.wire import envelope
-from browserpool.router.mcpserver import catalogue
+from browserpool.router.mcpserver import tools
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ Block = Text | Image | File
 _PICTURE: Final = "screenshot"
 
 
-def shown(tool: catalogue.Tool, answer: Answer, *, arguments: Mapping[str, Any]) -> list[Block]:
+def shown(tool: tools.Tool, answer: Answer, *, arguments: Mapping[str, Any]) -> list[Block]:
     """The blocks of a good answer."""
     if answer.content_type.startswith("image/"):
         return [Image(data=base64.b64encode(answer.body).decode(), media_type=answer.content_type)]

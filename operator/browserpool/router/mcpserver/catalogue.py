@@ -3,7 +3,6 @@
 Names are those of Cloudflare's own server for its browsers, where it has such a tool.
 """
 
-import dataclasses
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,36 +12,14 @@ import orjson
 from browserpool.model import errors
 from browserpool.model.wire import crawl, extract, pdf, reading, screenshot, snapshot
 from browserpool.router import target
-from browserpool.router.mcpserver import schemas
+from browserpool.router.mcpserver import schemas, tools
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """``path`` holds ``{argument}``s; those of ``query`` go into the query, and the rest is the body, if the method has one."""
-
-    name: str
-    description: str
-    method: str
-    path: str
-    schema: schemas.Schema
-    query: tuple[str, ...] = ()
-    reads: bool = True
-    """It changes nothing but what pages do by being loaded."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request to the router."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: bytes | None
-
-
-def _action(name: str, action: str, description: str, schema: schemas.Schema) -> Tool:
+def _action(name: str, action: str, description: str, schema: schemas.Schema) -> tools.Tool:
     more = f"Any other field of POST /v1/{action} is taken too."
-    return Tool(name=name, description=f"{description} {more}", method="POST", path=f"/v1/{action}", schema=schema)
+    return tools.Tool(
+        name=name, description=f"{description} {more}", method="POST", path=f"/v1/{action}", schema=schema
+    )
 
 
 _TEXT: Final = {"type": "string", "minLength": 1}
@@ -103,7 +80,7 @@ TOOLS: Final = (
         "A page as a screen reader sees it: roles, names and values, a short account of what can be done there.",
         schemas.of_model(reading.AccessibilityTree, (*schemas.SHARED, "root", "interestingOnly")),
     ),
-    Tool(
+    tools.Tool(
         name="start_crawl",
         description="Fetch a site page by page, in the background; gives the job's id, for get_crawl_result.",
         method="POST",
@@ -113,7 +90,7 @@ TOOLS: Final = (
         ),
         reads=False,
     ),
-    Tool(
+    tools.Tool(
         name="get_crawl_result",
         description="How far a crawl has come, and its pages; cursor of one answer gets the next ones.",
         method="GET",
@@ -124,7 +101,7 @@ TOOLS: Final = (
         ),
         query=("cursor", "limit", "status"),
     ),
-    Tool(
+    tools.Tool(
         name="cancel_crawl",
         description="End a crawl; what was fetched stays.",
         method="DELETE",
@@ -132,7 +109,7 @@ TOOLS: Final = (
         schema=schemas.of_fields({"job_id": _TEXT}, required=("job_id",)),
         reads=False,
     ),
-    Tool(
+    tools.Tool(
         name="list_browser_sessions",
         description="Your live browser sessions.",
         method="GET",
@@ -140,7 +117,7 @@ TOOLS: Final = (
         schema=schemas.of_fields({"limit": _WHOLE, "offset": _WHOLE}),
         query=("limit", "offset"),
     ),
-    Tool(
+    tools.Tool(
         name="create_browser_session",
         description=(
             "A browser of your own, to be driven over CDP at webSocketDebuggerUrl (puppeteer, playwright) with your bearer token. "
@@ -160,7 +137,7 @@ TOOLS: Final = (
         query=("keep_alive",),
         reads=False,
     ),
-    Tool(
+    tools.Tool(
         name="kill_browser_session",
         description="End one of your browser sessions.",
         method="DELETE",
@@ -169,10 +146,10 @@ TOOLS: Final = (
         reads=False,
     ),
 )
-BY_NAME: Final[Mapping[str, Tool]] = {tool.name: tool for tool in TOOLS}
+BY_NAME: Final[Mapping[str, tools.Tool]] = {tool.name: tool for tool in TOOLS}
 
 
-def request(tool: Tool, arguments: Mapping[str, Any]) -> Request:
+def request(tool: tools.Tool, arguments: Mapping[str, Any]) -> tools.Request:
     """The request that the call is.
 
     Raises:
@@ -186,7 +163,7 @@ def request(tool: Tool, arguments: Mapping[str, Any]) -> Request:
             path = path.replace(f"{{{name}}}", urllib.parse.quote(str(rest.pop(name)), safe=""))
     query = {name: str(rest.pop(name)) for name in tool.query if name in rest}
     if tool.path.startswith("/v1/") and tool.method == "POST":
-        return Request(method=tool.method, path=path, query=query, body=orjson.dumps(rest))
+        return tools.Request(method=tool.method, path=path, query=query, body=orjson.dumps(rest))
     if rest:
         raise errors.InvalidRequest(f"{next(iter(rest))} is not an argument of {tool.name}.")
-    return Request(method=tool.method, path=path, query=query, body=None)
+    return tools.Request(method=tool.method, path=path, query=query, body=None)

@@ -10,7 +10,7 @@ from mcp.shared import exceptions
 
 from browserpool import __version__
 from browserpool.model import errors
-from browserpool.router.mcpserver import asgi, asking, blocks, catalogue
+from browserpool.router.mcpserver import asgi, asking, blocks, catalogue, tools
 
 _ABOUT = (
     "Browsers of a pool, ready at once. The get_url_… tools each load a page in a fresh browser context and give back one view of it; "
@@ -63,7 +63,7 @@ def _server(itself: asking.Itself) -> lowlevel.Server[Any]:
 
 
 async def _called(
-    itself: asking.Itself, tool: catalogue.Tool, arguments: dict[str, Any], *, request: Any
+    itself: asking.Itself, tool: tools.Tool, arguments: dict[str, Any], *, request: Any
 ) -> types.CallToolResult:
     """The tool's result; what fails is told as one too, so that a model can do better."""
     try:
@@ -94,7 +94,7 @@ def _block(block: blocks.Block) -> types.ContentBlock:
             return types.EmbeddedResource(type="resource", resource=blob)
 
 
-def _tool(tool: catalogue.Tool) -> types.Tool:
+def _tool(tool: tools.Tool) -> types.Tool:
     hints = types.ToolAnnotations(
         read_only_hint=tool.reads, destructive_hint=tool.method == "DELETE", open_world_hint=True
     )

@@ -13,7 +13,10 @@ from browserpool.model.wire.scalars import Part
 class Shape(pydantic.BaseModel):
     """A JSON object of an answer, in camelCase."""
 
-    model_config = pydantic.ConfigDict(alias_generator=alias_generators.to_camel, use_attribute_docstrings=True)
+    # Built when the document is, not when the router starts.
+    model_config = pydantic.ConfigDict(
+        alias_generator=alias_generators.to_camel, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 # ---------------------------------------------------------------- errors
