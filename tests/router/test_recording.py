@@ -141,6 +141,18 @@ async def test_what_is_no_event_is_left_out(rig: routers.Rig) -> None:
     assert {page: len(events) for page, events in kept.items()} == {"A": 1, '"': 1}
 
 
+async def test_an_event_with_half_an_emoji_is_kept(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    session, agent = await started(rig)
+    texts = [r"\ud83d", r"\ude00", r"\ud83d\ude00", r"\\ud83d"]
+    told = [["A", f'{{"timestamp":{number},"text":"{text}"}}'] for number, text in enumerate(texts)]
+    await handed(rig, agent, session, 0, told)
+    await ended(rig, session)
+    await handed(rig, agent, session, 1, [], final=True)
+    kept = (await rig.request("GET", f"/v1/recording/{session}")).json["result"]["events"]
+    assert [event["text"] for event in kept["A"]] == ["\ufffd", "\ufffd", "\U0001f600", r"\ud83d"]
+
+
 async def test_one_without_events_is_one_all_the_same(rig: routers.Rig) -> None:
     await rig.make_pool()
     session, agent = await started(rig)

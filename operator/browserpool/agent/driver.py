@@ -19,7 +19,6 @@ import dataclasses
 import importlib
 import importlib.util
 import logging
-import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ import orjson
 from websockets import exceptions as websockets_exceptions
 from websockets.legacy import client as websockets_client
 
-from browserpool.lib import tasks
+from browserpool.lib import surrogates, tasks
 from browserpool.model import errors
 
 
@@ -197,19 +196,12 @@ def _too_slow(method: str, session_id: str | None, deadline: float) -> errors.Br
     return errors.PageFailed(message, code=errors.Code.TIMEOUT)
 
 
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
-"""An escape in JSON; in its group, half of a pair that stands alone."""
-
-
 def _read(text: str) -> Params:
     """A message of Chromium's. A page may cut an emoji in half: legal in JavaScript, nowhere else, and shown as U+FFFD everywhere."""
     try:
         return cast("Params", orjson.loads(text))
     except orjson.JSONDecodeError:
-        whole = _ESCAPE.sub(lambda found: r"\ufffd" if found[1] else found[0], text)
-        return cast("Params", orjson.loads(whole))
+        return cast("Params", orjson.loads(surrogates.mended(text)))
 
 
 class Connection(_Connection):  # type: ignore[misc]  # pyppeteer ships no types

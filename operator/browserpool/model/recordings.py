@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from browserpool.lib import surrogates
 from browserpool.model import errors
 from browserpool.model.names import PoolName, SessionId, TokenName
 
@@ -109,7 +110,7 @@ def _good(events: list[Any]) -> Iterator[tuple[str, bytes, float]]:
     for told in events:
         match told:
             case [str(target_id), str(text)] if 0 < len(target_id) <= 64 and target_id.isascii():
-                event = _event(text)
+                event = _event(text) or _event(text := surrogates.mended(text))
                 if event is not None:
                     # As it was written: an event may be nested deeper than orjson writes.
                     yield target_id, text.encode(), float(event["timestamp"])
