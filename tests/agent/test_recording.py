@@ -1,10 +1,13 @@
 """Events on their way to a router: in order, each once, bounded, tried again while it is away."""
 
 import asyncio
+import gc
+import types
+import weakref
 
 import pytest
 
-from browserpool.agent.recording import outbox, script
+from browserpool.agent.recording import outbox, records, script
 from browserpool.lib import tasks
 from browserpool.model import errors
 from support import waiting
@@ -125,6 +128,57 @@ async def test_what_waits_and_how_long_is_bounded(monkeypatch):
     now = outbox.LONGEST + 1
     box.put("T", "x")
     assert box.over
+
+
+class Connection:
+    """Of a Chromium whose pages say nothing."""
+
+    def subscribe(self, _event, _handler):
+        return lambda: None
+
+    async def call(self, *_arguments, **_more):
+        return {}
+
+
+class Child:
+    """A Chromium, as far as its recordings are concerned."""
+
+    def __init__(self):
+        self.browser = types.SimpleNamespace(connection=Connection())
+        self.gone = asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("over_before", [True, False])
+async def test_a_chromium_that_is_gone_is_let_go(monkeypatch, over_before):
+    """Also where its recording was over before it."""
+    wanted = types.SimpleNamespace(router_url="http://router", agent_token="t", browser_id="b")
+    token = types.SimpleNamespace(session_id="s", terms=types.SimpleNamespace(recording=True))
+    sent = asyncio.Event()
+
+    async def send(_records, _session_id, part):
+        if part.final or over_before:
+            sent.set()
+        return not over_before
+
+    monkeypatch.setattr(records.Records, "_sent", send)
+    async with records.Records(http=None, wanted=wanted) as made:
+        child = Child()
+        gone, known = child.gone, weakref.ref(child)
+        await made.ensure(token, child)
+        if over_before:
+            made._outboxes["s"].put("T", "event")
+            await asyncio.wait_for(sent.wait(), 10)
+            for _ in range(100):  # all that follows from it has happened
+                await asyncio.sleep(0)
+        gone.set_result(None)
+        del child
+
+        def is_let_go():
+            gc.collect()
+            return known() is None
+
+        await waiting.until(is_let_go, deadline=10)
+        assert sent.is_set()
 
 
 def test_the_script_is_the_recorder_with_its_license():

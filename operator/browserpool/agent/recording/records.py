@@ -63,7 +63,9 @@ class Records:
             sending.cancel()
             await asyncio.wait({sending})
             await opened.close()
-        await box.finish()
+            await box.finish()
+            # There may have been enough of it before; until its Chromium is gone nobody begins it anew.
+            await asyncio.wait(ends - {sending}, return_when=asyncio.FIRST_COMPLETED)
         if child.gone.done() and self._running.get(session_id) is child:
             del self._running[session_id]
             self._forget_others(session_id)
