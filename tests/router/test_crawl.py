@@ -165,6 +165,16 @@ async def test_a_job_whose_token_is_gone_is_ended_and_waits_for_nobody(rig: rout
     assert found.status == "errored"
 
 
+async def test_however_many_are_orphaned_are_ended_at_once(rig: routers.Rig) -> None:
+    await rig.make_pool(browsers_=0)
+    gone = await rig.make_token("gone")
+    jobs = [await start(rig, secret=gone) for _ in range(12)]
+    await routers.token_rows.remove(rig.database, names.TokenName("gone"))
+    await worker.Crawler(rig.running.services).tidy()
+    found = [await crawls.job(rig.database, job) for job in jobs]
+    assert {None if one is None else one.status for one in found} == {"errored"}
+
+
 # ---------------------------------------------------------------- the last in every line
 async def test_the_last_ready_browser_is_left_to_whoever_comes(rig: routers.Rig, site: Site) -> None:
     agents = await agents_show(rig, site, browsers_=2)

@@ -69,10 +69,10 @@ class Crawler:
     async def tidy(self) -> None:
         """End jobs that have had their time or cannot go on, and forget what is old."""
         db = self._parts.db
-        for ended in (
-            await crawls.end_overdue(db, older_than=MAX_RUN, message="The crawl ran for seven days."),
-            await crawls.end_orphaned(db, message="The crawl's token or pool is gone."),
-        ):
+        while ended := [
+            *await crawls.end_overdue(db, older_than=MAX_RUN, message="The crawl ran for seven days."),
+            *await crawls.end_orphaned(db, message="The crawl's token or pool is gone."),
+        ]:
             for crawl_id in ended:
                 log.info("a crawl was ended", extra={"crawl": crawl_id})
         await crawls.prune(db, older_than=KEPT)
