@@ -5,17 +5,15 @@ import base64
 import contextlib
 import io
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
-import orjson
 import pyppeteer
 import pytest
 from PIL import Image
 from playwright import async_api
 from pyppeteer import browser as pyppeteer_browser
 
-from support import site, stack, waiting
+from support import cdp, site, stack, waiting
 
 
 def session_of(endpoint: str) -> str:
@@ -40,31 +38,6 @@ async def session(up: stack.Stack, http: aiohttp.ClientSession, *, keep_alive: i
     finally:
         async with http.delete(f"/devtools/browser/{session_of(endpoint)}") as answer:
             assert answer.status == 200
-
-
-class Cdp:
-    """CDP by hand: one command at a time, its events dropped."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._last = 0
-
-    async def call(self, method: str, session_id: str | None = None, **params: Any) -> dict[str, Any]:
-        self._last += 1
-        wanted: dict[str, Any] = {"id": self._last, "method": method, "params": params}
-        wanted |= {"sessionId": session_id} if session_id else {}
-        await self._socket.send_str(orjson.dumps(wanted).decode())
-        async with asyncio.timeout(60):
-            while (answer := orjson.loads((await self._socket.receive()).data)).get("id") != self._last:
-                pass
-        assert "error" not in answer, answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    async def page(self) -> str:
-        """A new page, attached; its CDP session."""
-        target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
-        return str((await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"])
 
 
 # ---------------------------------------------------------------- pyppeteer
@@ -176,43 +149,42 @@ _NOISE = """
 @pytest.mark.parametrize("path", ["", "/client/v4/accounts/a/browser-rendering", "/client/v4/accounts/a/browser-run"])
 async def test_every_prefix_serves_cdp(up: stack.Stack, http: aiohttp.ClientSession, path: str) -> None:
     async with http.ws_connect(f"{path}/devtools/browser?keep_alive=10000") as socket:
-        cdp = Cdp(socket)
-        assert "Chrome/" in (await cdp.call("Browser.getVersion"))["product"]
-        await cdp.call("Browser.close")
+        client = cdp.Client(socket)
+        assert "Chrome/" in (await client.call("Browser.getVersion"))["product"]
+        await client.call("Browser.close")
 
 
 async def test_a_frame_of_more_than_thirty_megabytes(up: stack.Stack, http: aiohttp.ClientSession) -> None:
     async with http.ws_connect("/devtools/browser?keep_alive=60000", max_msg_size=0) as socket:
-        cdp = Cdp(socket)
-        page = await cdp.page()
+        client = cdp.Client(socket)
+        _, page = await client.page()
         size = {"width": 3400, "height": 3400, "deviceScaleFactor": 1, "mobile": False}
-        await cdp.call("Emulation.setDeviceMetricsOverride", page, **size)
-        await cdp.call("Runtime.evaluate", page, expression=_NOISE)
-        answer = await cdp.call("Page.captureScreenshot", page, optimizeForSpeed=True)
+        await client.call("Emulation.setDeviceMetricsOverride", page, **size)
+        await client.call("Runtime.evaluate", page, expression=_NOISE)
+        answer = await client.call("Page.captureScreenshot", page, optimizeForSpeed=True)
         picture = base64.b64decode(answer["data"])
         assert len(picture) > 30_000_000
         assert Image.open(io.BytesIO(picture)).size == (3400, 3400)
-        await cdp.call("Browser.close")
+        await client.call("Browser.close")
 
 
 async def test_a_page_that_crashes_takes_no_session_with_it(up: stack.Stack, http: aiohttp.ClientSession) -> None:
     async with http.ws_connect("/devtools/browser?keep_alive=10000") as socket:
-        cdp = Cdp(socket)
-        await cdp.call("Target.setDiscoverTargets", discover=True)
-        page = await cdp.page()
-        await socket.send_json({"id": 999, "method": "Page.crash", "sessionId": page})
+        client = cdp.Client(socket)
+        await client.call("Target.setDiscoverTargets", discover=True)
+        _, page = await client.page()
+        await client.send("Page.crash", page)
         async with asyncio.timeout(10):
-            while orjson.loads((await socket.receive()).data).get("method") != "Target.targetCrashed":
-                pass
-        other = await cdp.page()
-        assert (await cdp.call("Runtime.evaluate", other, expression="6 * 7"))["result"]["value"] == 42
-        await cdp.call("Browser.close")
+            await client.event("Target.targetCrashed")
+        _, other = await client.page()
+        assert await client.evaluate(other, "6 * 7") == 42
+        await client.call("Browser.close")
 
 
 async def test_an_idle_session_ends(up: stack.Stack, http: aiohttp.ClientSession) -> None:
     """``keep_alive`` is a timer of inactivity, and holds for a connected client too."""
     async with http.ws_connect("/devtools/browser?keep_alive=10000") as socket:
-        await Cdp(socket).call("Browser.getVersion")
+        await cdp.Client(socket).call("Browser.getVersion")
         (live,) = (await up.status())["sessions"]
         async with asyncio.timeout(30):
             closed = await socket.receive()
@@ -251,10 +223,9 @@ async def test_chromes_own_addresses(up: stack.Stack, http: aiohttp.ClientSessio
         async with http.get("/json/list") as answer:
             assert made["id"] in [one["id"] for one in await answer.json()]
         async with http.ws_connect(made["webSocketDebuggerUrl"]) as socket:
-            value = await Cdp(socket).call("Runtime.evaluate", expression="document.title")
-            assert value["result"]["value"] == "Small"
+            assert await cdp.Client(socket).evaluate(None, "document.title") == "Small"
         async with http.ws_connect(f"/devtools/page/{made['id']}") as socket:
-            assert (await Cdp(socket).call("Runtime.evaluate", expression="1"))["result"]["value"] == 1
+            assert await cdp.Client(socket).evaluate(None, "1") == 1
         async with http.get(f"{at}/json/activate/{made['id']}") as answer:
             assert (await answer.json()) == {"message": "Target activated"}
         async with http.get(f"{at}/json/protocol") as answer:

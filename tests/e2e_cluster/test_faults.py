@@ -39,17 +39,6 @@ def lives(release, client, session):
     return answer.status == 200 and "Chrome/" in answer.json["Browser"]
 
 
-_CONNECT = """
-import json, socket, sys
-for host, port in json.load(sys.stdin):
-    try:
-        socket.create_connection((host, port), timeout=3).close()
-        print("open")
-    except OSError as error:
-        print("shut")
-"""
-
-
 def test_a_browsers_pod_reaches_routers_and_nothing_else_of_the_cluster(release, client, pool):
     pods = release.pods(pool)
     here, other = pods[0], pods[1]["status"]["podIP"]
@@ -61,11 +50,8 @@ def test_a_browsers_pod_reaches_routers_and_nothing_else_of_the_cluster(release,
     if database != "None":
         asked.append([database, 5432])
     asked += [[one["status"]["podIP"], 5432] for one in release.browserpool_pods("database")]
-    said = release.cluster.kubectl(
-        "exec", "--stdin", "--namespace", releases.NAMESPACE, here["metadata"]["name"], "--", "python", "-c", _CONNECT,
-        text=json.dumps(asked), timeout=60,
-    )  # fmt: skip
-    assert said.split() == ["open", *["shut"] * (len(asked) - 1)], asked
+    said = release.browser_reaches(here["metadata"]["name"], asked)
+    assert said == ["open", *["shut"] * (len(asked) - 1)], asked
 
 
 _KEEP_ASKING = """

@@ -1,7 +1,5 @@
 """The NetworkPolicy of a pool's pods, on a cluster that enforces it: what enters them and what they reach, Managed and Unmanaged."""
 
-import json
-
 import pytest
 
 from cluster import shell
@@ -10,15 +8,6 @@ from support import release as releases
 POOL, POLICY = "walls", "browserpool-browsers-walls"
 REGIONS = [{"name": "eu", "replicas": 2}]
 
-_CONNECT = """
-import json, socket, sys
-for host, port in json.load(sys.stdin):
-    try:
-        socket.create_connection((host, port), timeout=3).close()
-        print("open")
-    except OSError as error:
-        print("shut")
-"""
 _SERVE = "cd /tmp && echo '<title>inside</title>' >index.html && nohup python -m http.server 8000 >/dev/null 2>&1 &"
 
 
@@ -35,15 +24,12 @@ def policies(release):
 def from_a_browser(release, *asked):
     """Whether a browser's pod reaches these hosts and ports."""
     pod = release.pods(POOL)[0]["metadata"]["name"]
-    return release.cluster.kubectl(
-        "exec", "--stdin", "--namespace", releases.NAMESPACE, pod, "--", "python", "-c", _CONNECT,
-        text=json.dumps(asked), timeout=60,
-    ).split()  # fmt: skip
+    return release.browser_reaches(pod, asked)
 
 
 def from_a_client(release, client, *asked):
     """Whether a client's pod, which has no sidecar, reaches them."""
-    return release.python(client, _CONNECT, text=json.dumps(asked)).split()
+    return release.client_reaches(client, asked)
 
 
 def agent(release, number=0):

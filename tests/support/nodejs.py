@@ -3,6 +3,7 @@
 They are copied into a running pod: nobody needs an image with 150 MB of Node in it on each node of a cluster.
 """
 
+import json
 import pathlib
 import re
 import subprocess
@@ -10,9 +11,10 @@ import subprocess
 from playwright._impl import _driver
 
 from cluster import shell
+from support import javascript
 from support import release as releases
 
-PUPPETEER = "24.43.1"
+PUPPETEER = json.loads((javascript.CLIENTS / "package.json").read_text())["dependencies"]["puppeteer-core"]
 FOLDER = "/tmp/js"
 
 

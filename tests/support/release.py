@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster import access, shell
@@ -34,6 +34,16 @@ try:
 except urllib.error.HTTPError as error:
     answer = error
 print(json.dumps({"status": answer.status, "headers": dict(answer.headers), "body": base64.b64encode(answer.read()).decode()}))
+"""
+
+_CONNECT = """
+import json, socket, sys
+for host, port in json.load(sys.stdin):
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+        print("open")
+    except OSError as error:
+        print("shut")
 """
 
 
@@ -148,6 +158,17 @@ class Release:
             "exec", "--stdin", "--namespace", CLIENTS, "--container", "client", client, "--", "python", "-c",
             textwrap.dedent(script), text=text, timeout=timeout,
         )  # fmt: skip
+
+    def client_reaches(self, client: str, asked: Sequence[Sequence[str | int]]) -> list[str]:
+        """Whether a client's pod reaches these hosts and ports: ``open`` or ``shut``, in their order."""
+        return self.python(client, _CONNECT, text=json.dumps(asked)).split()
+
+    def browser_reaches(self, pod: str, asked: Sequence[Sequence[str | int]]) -> list[str]:
+        """The same of a browser's pod."""
+        return self.cluster.kubectl(
+            "exec", "--stdin", "--namespace", NAMESPACE, pod, "--", "python", "-c", _CONNECT,
+            text=json.dumps(asked), timeout=60,
+        ).split()  # fmt: skip
 
     def act(self, client: str, pool: str, *, html: str = "<h1>x</h1>", query: str = "", **more: Any) -> Answer:
         """The quick action ``content`` on ``pool``; done, never from the cache."""
