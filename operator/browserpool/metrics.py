@@ -22,6 +22,30 @@ BROWSERS_WANTED = Gauge(
     ["pool", "region"],
     registry=REGISTRY,
 )
+CANARY_PAUSED = Gauge(
+    "browserpool_canary_paused", "Whether the pool's canary is paused (1), or goes on (0)", ["pool"], registry=REGISTRY
+)
+CANARY_BROWSERS = Gauge(
+    "browserpool_canary_browsers",
+    "Browsers of each version of a pool that has a canary",
+    ["pool", "version"],
+    registry=REGISTRY,
+)
+CANARY_REQUESTS = Gauge(
+    "browserpool_canary_requests",
+    "Requests that each version of a pool that has a canary served in the last ten minutes",
+    ["pool", "version"],
+    registry=REGISTRY,
+)
+CANARY_ERROR_RATIO = Gauge(
+    "browserpool_canary_error_ratio", "How many of them failed, from 0 to 1", ["pool", "version"], registry=REGISTRY
+)
+CANARY_SECONDS = Gauge(
+    "browserpool_canary_seconds",
+    "How long they took: the median (0.5) and the 95th percentile (0.95); NaN: there were none",
+    ["pool", "version", "quantile"],
+    registry=REGISTRY,
+)
 CLAIMS = Counter(
     "browserpool_claims",
     "Claims by outcome and by how near the browser was",

@@ -223,7 +223,7 @@ def test_columns_show_fields_that_exist(crd):
 
 def test_the_columns_of_a_pool():
     columns = [c["name"] for c in BOTH[0]["spec"]["versions"][0]["additionalPrinterColumns"] if not c.get("priority")]
-    assert columns == ["Desired", "Ready", "Claimed", "Age"]
+    assert columns == ["Desired", "Ready", "Claimed", "Canary", "Age"]
 
 
 # ---------------------------------------------------------------- the session's manifest

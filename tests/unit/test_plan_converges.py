@@ -6,7 +6,7 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from browserpool.controller.desired import plan, seen, settling, template
+from browserpool.controller.desired import plan, seen, settling, template, versions
 from browserpool.model import states
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
@@ -41,6 +41,7 @@ class Simulated(RuleBasedStateMachine):
         self.deaths: dict[str, Death] = {}
         self.since: dict[RegionName, settling.Since] = {}
         self.limits: dict[str, int] = {}
+        self.canary: seen.Canary | None = None
 
     # ------------------------------------------------------------ the world
     def _become(self, name, state):
@@ -70,7 +71,8 @@ class Simulated(RuleBasedStateMachine):
                 wanted=self._wanted(name),
                 now=self.now,
             )
-        return seen.World(pool=PoolName("shop"), browsers=browsers, settled=settling.ages(self.since, now=self.now))
+        settled = settling.ages(self.since, now=self.now)
+        return seen.World(pool=PoolName("shop"), browsers=browsers, settled=settled, canary=self.canary)
 
     def _seen(self, name):
         row, death = self.rows.get(name), self.deaths.get(name)
@@ -125,9 +127,9 @@ class Simulated(RuleBasedStateMachine):
     # ------------------------------------------------------------ what happens
     @initialize(replicas=st.integers(0, 5), extra=st.integers(0, 4))
     def begin(self, replicas, extra):
-        self._edit(replicas, extra, REGIONS, "v1", {})
+        self._edit(replicas, extra, REGIONS, "v1", {}, None)
 
-    def _edit(self, replicas, extra, regions, version, strategy):
+    def _edit(self, replicas, extra, regions, version, strategy, percent):
         self.pool = BrowserPool.model_validate(
             {
                 "metadata": {"name": "shop"},
@@ -138,9 +140,11 @@ class Simulated(RuleBasedStateMachine):
                     "refill": {"maxBatch": 3},
                     "chromium": {"version": version},
                     "updateStrategy": strategy,
+                    "canary": None if percent is None else {"image": "new", "percent": percent},
                 },
             }
         )
+        self.canary = None if percent is None else seen.Canary()
         # A region may keep what it had until it is drained; no plan may add to that.
         self.limits = {name: replicas + extra if name in regions else 0 for name in REGIONS}
 
@@ -150,9 +154,15 @@ class Simulated(RuleBasedStateMachine):
         regions=st.sampled_from([REGIONS, REGIONS[:1], REGIONS[1:]]),
         version=st.sampled_from(["v1", "v2"]),
         strategy=st.sampled_from([{}, {"maxUnavailable": 0, "maxSurge": 1}, {"maxSurge": 2}, {"type": "Recreate"}]),
+        percent=st.sampled_from([None, 0, 10, 50, 90, 100]),
     )
-    def edit(self, replicas, extra, regions, version, strategy):
-        self._edit(replicas, extra, regions, version, strategy)
+    def edit(self, replicas, extra, regions, version, strategy, percent):
+        self._edit(replicas, extra, regions, version, strategy, percent)
+
+    @precondition(lambda self: self.canary is not None)
+    @rule()
+    def pause(self):
+        self.canary = seen.Canary(reason="ErrorRate", message="worse")
 
     @rule(seconds=st.sampled_from([0.5, 3, 10, 400]))
     def wait(self, seconds):
@@ -196,7 +206,7 @@ class Simulated(RuleBasedStateMachine):
     @precondition(lambda self: self.pool is not None)
     @rule()
     def delete_pool(self):
-        self.pool = None
+        self.pool = self.canary = None
         self.limits = dict.fromkeys(REGIONS, 0)
 
     # ------------------------------------------------------------ what must hold
@@ -225,9 +235,14 @@ class Simulated(RuleBasedStateMachine):
             here = [name for name in self._names(BrowserState.READY) if self._region_of(name) == region]
             assert len(here) == self._wanted(RegionName(region)) == self._pods_in(region)
             found = self.pool.spec.region(RegionName(region)) if self.pool else None
-            assert {self.rows[name].template_hash for name in here} <= (
-                {template.hashed(self.pool.spec, found)} if found else set()
-            )
+            hashes = [self.rows[name].template_hash for name in here]
+            if found is None:
+                assert not hashes
+                continue
+            known = versions.of(self.pool.spec, found, paused=self.canary is not None and self.canary.paused)
+            assert set(hashes) <= {template.hashed(self.pool.spec, found), known.canary}
+            low, high = versions.bounds(known.percent, len(hashes))
+            assert low <= hashes.count(known.canary) <= high
 
 
 Simulated.TestCase.settings = hypothesis.settings(

@@ -223,6 +223,7 @@ def test_the_status_as_the_object_bears_it():
                 "lagSeconds": 0,
             }
         ],
+        "canary": None,
     }
     assert shown == [
         ("Ready", "False", "TooFewReady"),
@@ -231,6 +232,7 @@ def test_the_status_as_the_object_bears_it():
         ("DatabaseFresh", "True", "Fresh"),
         ("SpilloverActive", "False", "OwnRegionServes"),
         ("Autoscaling", "False", "Off"),
+        ("CanaryPaused", "False", "NoCanary"),
     ]
 
 

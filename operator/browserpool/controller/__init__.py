@@ -3,11 +3,12 @@
 What lives here: the decisions (``desired``, pure), what they are made from (``observe``) and how they are carried out
 (``apply``, through hands that the caller gives); and the process that does it on Kubernetes. What must not enter: client traffic, and
 any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official client's configuration, plain requests) and ``handlers``
-(kopf); ``local`` brings processes instead of pods and uses the first five and ``records`` only.
+(kopf); ``local`` brings processes instead of pods and uses the first six and ``records`` only.
 
 ================ =====================================================================================
 ``desired``      pure: which browsers to make, drain, delete, forget, adopt; their pods; what it is called
 ``autoscaler``   how many each region keeps ready where the pool finds that by itself, and what it needed lately
+``canaries``     the canaries that are tried, beside their stable versions, and those that are paused
 ``observe``      the store's rows joined with the pods, as values
 ``apply``        carries actions out: rows in the store, pods through ``Hands``
 ``installation`` whose database it is

@@ -212,6 +212,33 @@ _REGION: Final[Schema] = _object(
     },
     required=("name",),
 )
+_FIGURES: Final[Schema] = {
+    "requests": _count("Requests that it served, quick actions and CDP sessions."),
+    "failures": _count("Those that failed by the browser or the system."),
+    "errorRate": _text("The same as a percentage."),
+    "p50Ms": _count(
+        "The median of the milliseconds that they took; of CDP sessions until they were connected; 0: none."
+    ),
+    "p95Ms": _count("The 95th percentile of the same."),
+}
+_CANARY: Final[Schema] = _object(
+    "The canary beside the stable version.",
+    {
+        "image": _text("Its image."),
+        "percent": _count("Its share, as spec.canary has it."),
+        "state": _text(
+            "Paused: it was worse, and gets no browser until spec.canary changes.", enum=["Progressing", "Paused"]
+        ),
+        "shown": _text("The share, or Paused."),
+        "reason": _text("Why it is paused, in one word; empty: it goes on."),
+        "message": _text("Why it is paused, for people."),
+        "content": _text("A hash of the spec.canary that this speaks of: it stays paused as long as that is the same."),
+        "replicas": _count("Its browsers."),
+        "readyReplicas": _count("Those that are free to be claimed."),
+        "stable": _object("The stable version in the last ten minutes.", _FIGURES),
+        "canary": _object("The canary in the last ten minutes.", _FIGURES),
+    },
+)
 POOL_STATUS: Final[Schema] = _object(
     "What the controller saw last.",
     {
@@ -227,6 +254,7 @@ POOL_STATUS: Final[Schema] = _object(
         ),
         "selector": _text("The label selector of the pool's pods, for the scale subresource."),
         "regions": _list("The same by region.", _REGION, key="name"),
+        "canary": _CANARY,
         "conditions": _CONDITIONS,
     },
 )
@@ -259,6 +287,7 @@ POOL_COLUMNS: Final[tuple[Schema, ...]] = (
     _column("Desired", ".status.desiredReplicas", "integer"),
     _column("Ready", ".status.readyReplicas", "integer"),
     _column("Claimed", ".status.claimedReplicas", "integer"),
+    _column("Canary", ".status.canary.shown"),
     _column("Pods", ".status.replicas", "integer", wide=True),
     _column("Updated", ".status.updatedReplicas", "integer", wide=True),
     _column("Whole", _of("Ready", "status"), wide=True),

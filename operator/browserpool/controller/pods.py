@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from browserpool import metrics
 from browserpool.controller import kube, mirror, nodes, observe, podstate
-from browserpool.controller.desired import labels, plan, pod, seen, shards
+from browserpool.controller.desired import labels, plan, pod, seen, shards, template
 from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
@@ -233,6 +233,7 @@ class Pods:
 
 
 def _manifest(pool: BrowserPool, region: Region, action: plan.Create, defaults: pod.Defaults) -> kube.Object:
+    pool = template.chosen(pool, region, action.template_hash)
     try:
         return pod.manifest(pool, region, ordinal=action.ordinal, template_hash=action.template_hash, defaults=defaults)
     except (TypeError, AttributeError, KeyError, ValueError) as error:

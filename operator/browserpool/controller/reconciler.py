@@ -14,6 +14,7 @@ from browserpool import metrics
 from browserpool.controller import (
     apply,
     autoscaler,
+    canaries,
     chronicle,
     installation,
     leftovers,
@@ -99,6 +100,7 @@ class Reconciler:
         self._now = now
         self._observer = observe.Observer(now=now)
         self._autoscaler = autoscaler.Autoscaler(now=now)
+        self._canaries = canaries.Canaries(world.db, now=now)
         self._records = records.Records(world.db, now=now)
         self._good: dict[PoolName, BrowserPool] | None = None
         self._leftovers = leftovers.Leftovers()
@@ -246,6 +248,8 @@ class Reconciler:
         if one is not None and look.pool is not None:
             wants = wanted.installed(look.pool, image=world.defaults.image, mark=world.defaults.mark)
         seen_world = self._observer.world(look.name, wants, look.rows, look.pods, scaled=look.scaled)
+        shown, uid = (None, "") if one is None else (one.status.get("canary"), one.uid)
+        seen_world = await self._canaries.look(look.name, wants, seen_world, shown=shown, uid=uid)
         actions = plan.plan(wants, seen_world)
         if one is not None and wants is not None and not await self._is_walled(one, wants):
             actions = tuple(action for action in actions if not isinstance(action, plan.Create))

@@ -12,7 +12,7 @@ from browserpool import metrics
 from browserpool.agent import homes
 from browserpool.agent import settings as agent_settings
 from browserpool.controller import observe
-from browserpool.controller.desired import plan, seen
+from browserpool.controller.desired import plan, seen, template
 from browserpool.lib import clock, plain, tasks
 from browserpool.local import directory, nodes, processes
 from browserpool.model import credentials
@@ -184,8 +184,9 @@ class Hands:
         return nodes.place(region=action.region, ordinal=action.ordinal, nodes=self._agents.nodes)
 
     async def create(self, action: plan.Create, place: seen.Place) -> None:  # noqa: ARG002 - a process stands where it stands
-        if self._pool is not None:
-            self._agents.run(self._pool, action)
+        region = None if self._pool is None else self._pool.spec.region(action.region)
+        if self._pool is not None and region is not None:
+            self._agents.run(template.chosen(self._pool, region, action.template_hash), action)
 
     async def delete(self, browser_id: BrowserId) -> None:
         await self._agents.end(browser_id)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
-from browserpool.controller import apply, autoscaler, observe, records
+from browserpool.controller import apply, autoscaler, canaries, observe, records
 from browserpool.controller.desired import plan, status
 from browserpool.local import agents
 from browserpool.model import errors
@@ -32,6 +32,7 @@ class Reconciler:
         self._wanted: dict[PoolName, BrowserPool] = {}
         self._observer = observe.Observer()
         self._autoscaler = autoscaler.Autoscaler()
+        self._canaries = canaries.Canaries(db)
         self._records = records.Records(db)
         self.statuses: Mapping[PoolName, status.PoolStatus] = {}
 
@@ -73,6 +74,7 @@ class Reconciler:
             one = scaled.get(name)
             pool, regions = (None, ()) if one is None else (one.pool, one.regions)
             world = self._observer.world(name, pool, rows.get(name, []), self._hands.pods(name), scaled=regions)
+            world = await self._canaries.look(name, pool, world)
             actions = plan.plan(pool, world)
             if pool is not None:
                 statuses[name] = status.summary(pool, world)

@@ -8,6 +8,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``states``         the browser's states and their legal transitions
 ``pool``           the ``BrowserPool`` manifest
 ``autoscaling``    the part of it that says how a pool finds how many to keep ready
+``canary``         the part of it that says which second version is tried
 ``elsewhere``      the part of it that names other systems
 ``session_object`` the ``BrowserSession`` manifest
 ``quantities``     durations and shares as manifests write them

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from browserpool.model import elsewhere, names
 from browserpool.model.autoscaling import Autoscaling
+from browserpool.model.canary import Canary
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.quantities import Duration, IntOrPercent
 
@@ -279,6 +280,13 @@ class PoolSpec(_Part):
         "lists by name; the browser's container is named browser.",
     )
     chromium: Chromium = Field(default=Chromium(), description="Which browser, and how it is started.")
+    canary: Canary | None = Field(
+        default=None,
+        description="A second version of the browser, tried on a share of them. It is paused when it is worse: with 50 requests "
+        "or more of each version in 10 minutes, an error rate above the stable version's by over 2 percentage points and over "
+        "twice it, or a 95th percentile of times above 1.5 times the stable version's and 250 ms over it; or half of its browsers "
+        "or more not becoming ready. Paused, its browsers are replaced by stable ones, until this field changes.",
+    )
     sessions: Sessions = Field(default=Sessions(), description="The rules of a session's life.")
     on_empty: OnEmpty = Field(default=OnEmpty(), description="What a request meets when no browser is ready.")
     spillover: Spillover = Field(

@@ -8,6 +8,8 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 ``plan``        ``plan(pool, world) -> actions``
 ``failing``     which browsers should be ready and are not, and whose turn it is to be replaced
 ``rollout``     whose turn it is when the template has changed
+``versions``    which browsers are to be of the canary's template, and which of the stable one
+``canary``      whether the canary is worse, and is to be paused
 ``settling``    for how long a region has been short of browsers, or has had too many
 ``scaling``     how many each region keeps ready where the pool finds that by itself (``hours``: its schedule)
 ``pace``        how many may be made now, by ``refill.maxRate``

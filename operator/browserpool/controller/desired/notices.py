@@ -120,3 +120,5 @@ def _of_conditions(before: status.PoolStatus | None, now: status.PoolStatus) -> 
             yield Notice(reason="Ready", message=one.message)
         if one.type == "Ready" and one.status is False and was.get("Ready"):
             yield Notice(reason="NotReady", message=one.message, warning=True)
+        if one.type == "CanaryPaused" and one.status and not was.get("CanaryPaused"):
+            yield Notice(reason="CanaryPaused", message=one.message, warning=True)

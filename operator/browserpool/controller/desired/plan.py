@@ -10,11 +10,12 @@ nothing else. Applying its actions and asking again ends at an empty plan. Three
 
 import dataclasses
 import itertools
+from collections.abc import Collection
 
-from browserpool.controller.desired import failing, pace, rollout, seen, template
+from browserpool.controller.desired import failing, pace, rollout, seen, versions
 from browserpool.model import names
 from browserpool.model.names import BrowserId, PoolName, RegionName
-from browserpool.model.pool import BrowserPool, PoolSpec, Region
+from browserpool.model.pool import BrowserPool, PoolSpec, Region, UpdateStrategyType
 from browserpool.model.states import BrowserState
 
 SHORT_SETTLES = 3.0
@@ -184,7 +185,8 @@ def _drained(browsers: list[seen.Browser], *, reason: str) -> list[Action]:
 def _in_region(pool: BrowserPool, region: Region, world: seen.World) -> list[Action]:
     name, spec = RegionName(region.name), pool.spec
     browsers, settled, scaled = world.of(name), world.settled_in(name), world.scaled_in(name)
-    wanted, most, current = spec.wanted(region), spec.most(region), template.hashed(spec, region)
+    wanted, most = spec.wanted(region), spec.most(region)
+    known = versions.of(spec, region, paused=world.canary_paused)
     tidied = [action for browser in browsers for action in _tidied(browser)]
     unclaimed = [b for b in browsers if _runs(b) and b.state is not BrowserState.CLAIMED]
     claimed = [b for b in browsers if _runs(b) and b.state is BrowserState.CLAIMED]
@@ -194,16 +196,21 @@ def _in_region(pool: BrowserPool, region: Region, world: seen.World) -> list[Act
     supply = _without(unclaimed, [*failed, *lost])
 
     strategy = spec.update_strategy
-    outdated = sum(rollout.is_outdated(b, current=current) for b in supply)
-    target = wanted + rollout.surge(strategy, wanted=wanted, room=most - len(claimed) - wanted, outdated=outdated)
+    as_used = strategy.type is UpdateStrategyType.ON_REPLENISH
+    misplaced = versions.misplaced(known, supply, _without(claimed, lost), wanted=wanted, as_used=as_used)
+    outdated = rollout.outdated([*supply, *claimed], known=known, misplaced=misplaced)
+    old = sum(b.browser_id in outdated for b in supply)
+    target = wanted + rollout.surge(strategy, wanted=wanted, room=most - len(claimed) - wanted, outdated=old)
     # Autoscaling waits before it lets go what was of use: as many as this are not too many yet.
     kept = 0 if scaled is None else scaled.kept - len(claimed)
     surplus = len(supply) - max(target, kept) if settled.surplus_for >= SURPLUS_SETTLES else 0
     over = len(supply) + len(claimed) - most
-    spare = _most_dispensable(supply, current=current)[: max(0, surplus, over)]
+    spare = _most_dispensable(known, supply, claimed, outdated=outdated, number=max(0, surplus, over))
     staying = _without(supply, spare)
-    leaving = rollout.leaving(strategy, staying, claimed, wanted=wanted, most=most, current=current)
+    hurried = misplaced if world.canary_paused else frozenset()
+    leaving = rollout.leaving(strategy, staying, claimed, wanted=wanted, most=most, outdated=outdated, hurried=hurried)
 
+    kept_on = [b for b in _without([*staying, *claimed], leaving) if not b.drain_requested]
     on_the_way = len(_without(staying, leaving))
     if settled.short_for < SHORT_SETTLES:
         on_the_way += sum(not b.drain_requested for b in claimed)
@@ -217,7 +224,7 @@ def _in_region(pool: BrowserPool, region: Region, world: seen.World) -> list[Act
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
         *_drained(leaving, reason="its template is out of date, or its node is being emptied"),
-        *_created(pool.name, name, browsers, missing=missing, most=most, most_now=most_now, current=current),
+        *_created(pool.name, name, browsers, missing=missing, most=most, most_now=most_now, kept=kept_on, known=known),
     ]
 
 
@@ -242,9 +249,19 @@ def _without(browsers: list[seen.Browser], others: list[seen.Browser]) -> list[s
     return [b for b in browsers if b.browser_id not in left_out]
 
 
-def _most_dispensable(supply: list[seen.Browser], *, current: str) -> list[seen.Browser]:
+def _most_dispensable(
+    known: versions.Versions,
+    supply: list[seen.Browser],
+    claimed: list[seen.Browser],
+    *,
+    outdated: Collection[BrowserId],
+    number: int,
+) -> list[seen.Browser]:
     """Outdated before current, waiting for a node before running, then the highest ordinal: names stay few and low."""
-    return sorted(supply, key=lambda b: (not rollout.is_outdated(b, current=current), b.schedulable, -b.ordinal))
+    ordered = sorted(supply, key=lambda b: (b.schedulable, -b.ordinal))
+    first = [b for b in ordered if b.browser_id in outdated][:number]
+    current = [b for b in ordered if b.browser_id not in outdated]
+    return [*first, *versions.spared(known, current, claimed, number - len(first))]
 
 
 def _created(
@@ -255,7 +272,8 @@ def _created(
     missing: int,
     most: int,
     most_now: int,
-    current: str,
+    kept: list[seen.Browser],
+    known: versions.Versions,
 ) -> list[Action]:
     taken = {b.ordinal for b in browsers if occupies(b)}
     held = {b.ordinal for b in browsers if is_held(b)}
@@ -267,7 +285,7 @@ def _created(
             browser_id=names.browser_id(pool=pool, region=region, ordinal=ordinal),
             region=region,
             ordinal=ordinal,
-            template_hash=current,
+            template_hash=template_hash,
         )
-        for ordinal in itertools.islice(free, number)
+        for ordinal, template_hash in zip(free, versions.created(known, kept, number), strict=False)
     ]

@@ -1,14 +1,23 @@
 """Whose turn it is when what browsers are started with has changed, or their node is being emptied. No strategy cuts a session."""
 
-from browserpool.controller.desired import seen
+from collections.abc import Collection, Iterable
+
+from browserpool.controller.desired import seen, versions
+from browserpool.model.names import BrowserId
 from browserpool.model.pool import UpdateStrategy, UpdateStrategyType
 from browserpool.model.quantities import share
 from browserpool.model.states import BrowserState
 
 
-def is_outdated(browser: seen.Browser, *, current: str) -> bool:
-    """Whether another is to stand in its place: it was made from an older template, or somebody means to empty its node."""
-    return browser.template_hash != current or browser.node is seen.Node.LEAVING
+def outdated(
+    browsers: Iterable[seen.Browser], *, known: versions.Versions, misplaced: Collection[BrowserId] = ()
+) -> frozenset[BrowserId]:
+    """Those in whose place others are to stand: made from an older template or the wrong one, or of a node that is to be emptied."""
+    return frozenset(
+        b.browser_id
+        for b in browsers
+        if not known.are(b.template_hash) or b.node is seen.Node.LEAVING or b.browser_id in misplaced
+    )
 
 
 def allowed_away(strategy: UpdateStrategy, *, wanted: int, room: int) -> int:
@@ -31,14 +40,18 @@ def leaving(
     *,
     wanted: int,
     most: int,
-    current: str,
+    outdated: Collection[BrowserId],
+    hurried: Collection[BrowserId] = (),
 ) -> list[seen.Browser]:
-    """The outdated browsers that are to drain now; a claimed one among them is marked, and leaves when its session ends."""
+    """The outdated browsers that are to drain now; a claimed one among them is marked, and leaves when its session ends.
+
+    Those that are ``hurried`` do not wait for a session of theirs.
+    """
     serving = [b for b in unclaimed if _serves(b)]
     # What never served takes nothing away.
-    unproven = [b for b in unclaimed if not _serves(b) and is_outdated(b, current=current)]
-    idle = [b for b in serving if is_outdated(b, current=current)]
-    markable = [b for b in claimed if is_outdated(b, current=current) and not b.drain_requested]
+    unproven = [b for b in unclaimed if not _serves(b) and b.browser_id in outdated]
+    idle = [b for b in serving if b.browser_id in outdated]
+    markable = [b for b in claimed if b.browser_id in outdated and not b.drain_requested]
     # What claims leave of `most` bounds what can be ready at all: a fully claimed region is not one that its update broke.
     missing = min(wanted, max(0, most - len(claimed))) - len(serving)
     away = allowed_away(strategy, wanted=wanted, room=most - len(claimed) - wanted)
@@ -48,7 +61,7 @@ def leaving(
             return [*unproven, *idle, *markable]
         case UpdateStrategyType.ON_REPLENISH:
             # A node that is being emptied does not wait for sessions that may never come.
-            moved = [b for b in idle if b.node is seen.Node.LEAVING][:budget]
+            moved = [b for b in idle if b.node is seen.Node.LEAVING or b.browser_id in hurried][:budget]
             taken = {b.browser_id for b in moved}
             used = [b for b in idle if b.state is BrowserState.RECYCLING and b.browser_id not in taken]
             return [*unproven, *moved, *used, *markable]

@@ -102,13 +102,58 @@ class Scaled:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One of a pool's two versions: its browsers, and how the requests that it served lately ended. ``p50`` and ``p95``: seconds."""
+
+    replicas: int = 0
+    ready: int = 0
+    failing: int = 0
+    requests: int = 0
+    failures: int = 0
+    p50: float | None = None
+    p95: float | None = None
+
+    @property
+    def error_rate(self) -> float:
+        """Failures of all requests, from 0 to 1."""
+        return self.failures / self.requests if self.requests else 0.0
+
+    @property
+    def failing_share(self) -> float:
+        """Browsers that do not become ready, of all, from 0 to 1."""
+        return self.failing / self.replicas if self.replicas else 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A pool's canary beside its stable version. ``reason`` is why it is paused, in one word, ``message`` for people; empty: it goes on."""
+
+    reason: str = ""
+    message: str = ""
+    stable: Figures = Figures()
+    canary: Figures = Figures()
+
+    @property
+    def paused(self) -> bool:
+        return bool(self.reason)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """All that exists of one pool. A region that ``settled`` does not name has just changed; ``scaled`` has those that scale."""
+    """All that exists of one pool. A region that ``settled`` does not name has just changed; ``scaled`` has those that scale.
+
+    ``canary``: None if the pool has none.
+    """
 
     pool: PoolName
     browsers: tuple[Browser, ...] = ()
     settled: tuple[tuple[RegionName, Settled], ...] = ()
     scaled: tuple[tuple[RegionName, Scaled], ...] = ()
+    canary: Canary | None = None
+
+    @property
+    def canary_paused(self) -> bool:
+        return self.canary is not None and self.canary.paused
 
     def of(self, region: RegionName) -> tuple[Browser, ...]:
         """The browsers of ``region``, by ordinal."""

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from browserpool.controller.desired import plan, scaling, seen, template
+from browserpool.controller.desired import plan, scaling, seen, template, versions
 from browserpool.model import regions as model_regions
+from browserpool.model.canary import Canary
 from browserpool.model.names import RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
 from browserpool.model.states import BrowserState
@@ -76,6 +77,15 @@ class Condition:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryStatus:
+    """The canary: what the spec says of it, ``content`` as a hash of that, and ``seen`` what became of it."""
+
+    spec: Canary
+    content: str
+    seen: seen.Canary
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
     """``status`` of a BrowserPool."""
 
@@ -90,6 +100,7 @@ class PoolStatus:
     selector: str
     regions: tuple[RegionStatus, ...]
     conditions: tuple[Condition, ...]
+    canary: CanaryStatus | None = None
 
     @property
     def whole(self) -> bool:
@@ -120,7 +131,9 @@ def summary(pool: BrowserPool, world: seen.World, *, heard: Iterable[model_regio
             _fresh(regions),
             _spilling(regions),
             _scaling(regions),
+            _paused(world.canary),
         ),
+        canary=_canary(pool.spec, world),
     )
 
 
@@ -142,6 +155,8 @@ def manifest(
         "warmReplicas": status.warm_replicas,
         "selector": status.selector,
         "regions": [_region_object(region) for region in status.regions],
+        # None takes away what is there.
+        "canary": None if status.canary is None else _canary_object(status.canary),
         "conditions": conditions(
             status.conditions, generation=status.observed_generation, previous=previous_conditions, now=now
         ),
@@ -211,7 +226,7 @@ def _region(
     name = RegionName(region.name)
     browsers = world.of(name)
     running = [b for b in browsers if b.pod.serves]
-    current = template.hashed(pool.spec, region)
+    current = versions.of(pool.spec, region, paused=world.canary_paused)
 
     ready = sum(b.state is BrowserState.READY and b.healthy for b in running)
     stale = heard is not None and heard.stale
@@ -229,7 +244,7 @@ def _region(
         starting=count(BrowserState.STARTING),
         recycling=count(BrowserState.RECYCLING),
         draining=count(BrowserState.DRAINING),
-        updated=sum(b.template_hash == current for b in running),
+        updated=sum(b.template_hash in current.fresh for b in running),
         held=sum(plan.is_held(b) for b in browsers),
         unschedulable=sum(not b.schedulable for b in running),
         failing=sum(bool(b.failing) for b in running),
@@ -313,3 +328,50 @@ def _scaling(regions: tuple[RegionStatus, ...]) -> Condition:
     return Condition(
         type="Autoscaling", status=True, reason="TooLimited" if limited else "WithinLimits", message=message
     )
+
+
+def _paused(canary: seen.Canary | None) -> Condition:
+    if canary is None:
+        return Condition(type="CanaryPaused", status=False, reason="NoCanary", message="The pool has one version.")
+    if canary.paused:
+        message = f"{canary.message} Its browsers are replaced by stable ones; change spec.canary to try again."
+        return Condition(type="CanaryPaused", status=True, reason=canary.reason, message=message)
+    message = "The canary is not seen to be worse than the stable version."
+    return Condition(type="CanaryPaused", status=False, reason="Progressing", message=message)
+
+
+def _canary(spec: PoolSpec, world: seen.World) -> CanaryStatus | None:
+    if spec.canary is None or world.canary is None:
+        return None
+    return CanaryStatus(spec=spec.canary, content=template.content(spec.canary), seen=world.canary)
+
+
+def _canary_object(canary: CanaryStatus) -> dict[str, Any]:
+    spec, paused = canary.spec, canary.seen.paused
+    return {
+        "image": spec.image,
+        "percent": spec.percent,
+        "state": "Paused" if paused else "Progressing",
+        "shown": "Paused" if paused else f"{spec.percent}%",
+        "content": canary.content,
+        "replicas": canary.seen.canary.replicas,
+        "readyReplicas": canary.seen.canary.ready,
+        "reason": canary.seen.reason,
+        "message": canary.seen.message,
+        "stable": _figures_object(canary.seen.stable),
+        "canary": _figures_object(canary.seen.canary),
+    }
+
+
+def _figures_object(figures: seen.Figures) -> dict[str, Any]:
+    return {
+        "requests": figures.requests,
+        "failures": figures.failures,
+        "errorRate": f"{figures.error_rate:.1%}",
+        "p50Ms": _milliseconds(figures.p50),
+        "p95Ms": _milliseconds(figures.p95),
+    }
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return 0 if seconds is None else round(seconds * 1000)
