@@ -142,6 +142,8 @@ def model_takes(manifest):
             'spec.egress.allow[0]: Invalid value: "10.0.0.0/33": must be a network such as 10.0.0.0/8',
         ),
         ({"egress": {"deny": ["10.0.0.0/8", "ten"]}}, 'spec.egress.deny[1]: Invalid value: "ten": must be a network'),
+        ({"canary": {"percent": 10}}, "spec.canary.image: Required value"),
+        ({"canary": {"image": "new:2", "percent": 101}}, "should be less than or equal to 100"),
         ({"upstream": {"url": "http://old"}}, "spec.upstream.kind: Required value"),
         ({"upstream": {"url": "old:3000", "kind": "cdp"}}, "spec.upstream.url in body should match"),
         (
@@ -231,6 +233,8 @@ GOOD = [
         ]
     },
     {"sessions": {"keepAlive": 90, "maxLifetime": "1h30m", "recycle": "Delete"}},
+    {"canary": {"image": "new:2"}},
+    {"canary": {"image": "new:2", "percent": 0, "version": "150", "args": []}},
     {"updateStrategy": {"type": "Recreate", "maxUnavailable": 0}},
     {"updateStrategy": {"type": "RollingUpdate", "maxUnavailable": 0, "maxSurge": "10%"}},
     {
@@ -413,6 +417,7 @@ def shop(api):
     ]
     counts = {"replicas": 3, "desiredReplicas": 2, "readyReplicas": 1, "claimedReplicas": 1, "updatedReplicas": 3}
     counts["warmReplicas"] = 2
+    counts["canary"] = {"image": "new:2", "percent": 25, "state": "Progressing", "shown": "25%"}
     status = {**counts, "selector": "browserpool.dev/pool=shop", "conditions": said}
     arguments = ("patch", "bp", "shop", "--namespace", NAMESPACE, "--subresource=status", "--type=merge", "--patch")
     api.kubectl(*arguments, json.dumps({"status": status}))
@@ -427,8 +432,8 @@ def columns(text):
 
 def test_kubectl_get_shows_what_matters(shop):
     (row,) = columns(shop.kubectl("get", "bp", "--namespace", NAMESPACE))
-    assert list(row) == ["NAME", "DESIRED", "READY", "CLAIMED", "AGE"]
-    assert [row[name] for name in ("NAME", "DESIRED", "READY", "CLAIMED")] == ["shop", "2", "1", "1"]
+    assert list(row) == ["NAME", "DESIRED", "READY", "CLAIMED", "CANARY", "AGE"]
+    assert [row[name] for name in ("NAME", "DESIRED", "READY", "CLAIMED", "CANARY")] == ["shop", "2", "1", "1", "25%"]
 
 
 def test_kubectl_get_wide_shows_more(shop):
