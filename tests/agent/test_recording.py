@@ -1,6 +1,7 @@
 """Events on their way to a router: in order, each once, bounded, tried again while it is away."""
 
 import asyncio
+import contextlib
 import gc
 import types
 import weakref
@@ -128,6 +129,39 @@ async def test_what_waits_and_how_long_is_bounded(monkeypatch):
     now = outbox.LONGEST + 1
     box.put("T", "x")
     assert box.over
+
+
+async def test_the_session_goes_on_in_another_chromium_while_the_rest_of_the_first_is_sent(background):
+    under_way, arrived = [], []
+
+    async def send(part):
+        under_way.append(answer := asyncio.get_running_loop().create_future())
+        await answer
+        arrived.extend(told.event for told in part.events)
+        return True
+
+    async def turns():
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    box = outbox.Outbox(send)
+    box.put("T", "one")
+    background.spawn(box.finish(), name="finish the first")
+    await waiting.until(lambda: under_way)
+    box.put("T", "two")
+    task = background.spawn(box.run(), name="send")
+    with contextlib.suppress(TimeoutError):
+        await waiting.until(lambda: len(under_way) > 1, deadline=0.3)  # not if it waits for the other, as it should
+    for answer in reversed(list(under_way)):
+        answer.set_result(None)
+        await turns()
+    await waiting.until(lambda: not under_way[-1].done())
+    await stopped(task)
+    last = background.spawn(box.finish(), name="finish")
+    while not last.done():
+        await turns()
+        under_way[-1].done() or under_way[-1].set_result(None)
+    assert arrived.count("two") == 1
 
 
 class Connection:

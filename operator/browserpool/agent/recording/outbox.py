@@ -37,6 +37,8 @@ class Outbox:
         self._size = 0
         self._number = 0
         self._under_way: recordings.Part | None = None
+        # A session may go on in another Chromium while the rest of its first one is sent.
+        self._turn = asyncio.Lock()
         self._news = asyncio.Event()
         self.over = False
 
@@ -72,11 +74,14 @@ class Outbox:
 
     async def _next(self, *, final: bool) -> None:
         """Send a part. Cancelled meanwhile, it is the next again, as it was: it may have arrived, and is kept once."""
-        part = self._under_way = self._under_way or self._taken(final=final)
-        more = await self._sent(part)
-        self._under_way = None
-        if not more:
-            self._end()
+        async with self._turn:
+            if self.over:
+                return
+            part = self._under_way = self._under_way or self._taken(final=final)
+            more = await self._sent(part)
+            self._under_way = None
+            if not more:
+                self._end()
 
     def _taken(self, *, final: bool) -> recordings.Part:
         taken, size = 0, 0
