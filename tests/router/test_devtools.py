@@ -292,6 +292,24 @@ async def test_sessions_live_and_past(rig: routers.Rig) -> None:
     assert (await rig.request("GET", "/devtools/session/nope")).status == 404
 
 
+async def test_what_is_taken_and_makes_no_difference(rig: routers.Rig) -> None:
+    await rig.make_pool()
+    made = await rig.post("/devtools/browser?lab=true")
+    assert (made.status, set(made.json)) == (200, {"sessionId", "webSocketDebuggerUrl"})
+
+
+async def test_a_session_that_was_idle_says_so_in_the_history(rig: routers.Rig) -> None:
+    await rig.make_pool(sessions={"keepAlive": "700ms"})
+    session = await started(rig)
+
+    async def over() -> bool:
+        return "endTime" in (await rig.request("GET", f"/devtools/session/{session}")).json
+
+    await waiting.until(over, deadline=20)
+    past = (await rig.request("GET", f"/devtools/session/{session}")).json
+    assert (past["closeReason"], past["closeReasonText"]) == (2, "BrowserIdle")
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -27,6 +27,10 @@ def test_what_may_be_asked_for(body, wish):
     assert live_view.wish(body) == wish
 
 
+def test_a_link_is_good_for_five_minutes():
+    assert live_view.Wish().milliseconds == 300_000
+
+
 @pytest.mark.parametrize(
     ("body", "word"),
     [
