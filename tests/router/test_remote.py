@@ -26,10 +26,24 @@ class Server:
     def __init__(self) -> None:
         self.running = 0
         self.bodies: list[int] = []
+        self.cookies: list[str | None] = []
 
     async def echo(self, request: web.Request) -> web.Response:
         self.bodies.append(len(await request.read()))
         return web.Response(status=302, headers={"Location": "/elsewhere"})
+
+    async def remember(self, request: web.Request) -> web.Response:
+        self.cookies.append(request.headers.get("Cookie"))
+        return web.Response(headers={"Set-Cookie": "tenant=a; Path=/"})
+
+    async def lead(self, request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "/there"})
+
+    async def there(self, request: web.Request) -> web.StreamResponse:
+        self.running += 1
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        return socket
 
     async def hang(self, request: web.Request) -> web.StreamResponse:
         self.running += 1
@@ -45,6 +59,9 @@ async def server() -> AsyncIterator[tuple[Server, str]]:
     made, app = Server(), web.Application(client_max_size=10**8)
     app.router.add_post("/echo", made.echo)
     app.router.add_get("/hang", made.hang)
+    app.router.add_get("/remember", made.remember)
+    app.router.add_get("/lead", made.lead)
+    app.router.add_get("/there", made.there)
     async with lib_web.serve(app, host="127.0.0.1", port=0, grace=0.1) as address:
         yield made, f"http://{address}"
 
@@ -54,6 +71,23 @@ async def test_a_large_body_goes_whole_and_no_redirect_is_followed(client, serve
     async with client.ask("POST", url + "/echo", headers={}, body=bytes(5_000_000), deadline=10) as answer:
         assert answer.status == 302
     assert made.bodies == [5_000_000]
+
+
+async def test_what_one_request_is_told_to_remember_no_other_one_sends(client, server) -> None:
+    made, url = server
+    # By its name: an address of numbers gets no cookies anyway.
+    url = url.replace("127.0.0.1", "localhost")
+    for _ in range(2):
+        async with client.ask("GET", url + "/remember", headers={}, deadline=10) as answer:
+            assert answer.status == 200
+    assert made.cookies == [None, None]
+
+
+async def test_a_websocket_is_not_led_elsewhere(client, server) -> None:
+    made, url = server
+    with pytest.raises(errors.UpstreamFailed, match="leads elsewhere"):
+        await client.websocket(url + "/lead", headers={})
+    assert made.running == 0
 
 
 async def test_who_does_not_answer_is_given_up_and_left_alone(client, server) -> None:

@@ -354,6 +354,10 @@ HEADERS: list[tuple[dict[str, str], dict[str, str]]] = [
     ({"X-Browserpool-Pool": "p", "X-Browserpool-Node": "n", "X-Browserpool-Via": "x", "X-Browserpool-Wait": "1"}, {}),
     ({"Connection": "Upgrade, X-Mine", "Upgrade": "websocket", "Sec-WebSocket-Key": "k", "X-Mine": "1"}, {}),
     ({"cf-brapi-guardrails": "e30"}, {"cf-brapi-guardrails": "e30"}),
+    ({"Content-Type": "application/json", "Accept": "*/*"}, {"Content-Type": "application/json", "Accept": "*/*"}),
+    ({"X-Auth-Email": "a@b", "X-Auth-Key": "mine", "X-Api-Key": "mine"}, {}),
+    ({"Referer": "https://router/devtools?token=mine", "Origin": "https://app", "X-Forwarded-For": "10.0.0.1"}, {}),
+    ({"Content-Encoding": "gzip", "Content-Length": "7"}, {}),
 ]
 
 

@@ -32,6 +32,9 @@ class Remote:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
+            # What one caller's request is told to remember is not for the next one's.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_without_redirects()],
         )
         return self
 
@@ -75,6 +78,19 @@ class Remote:
                 return await self._session.ws_connect(
                     yarl.URL(url, encoded=True), headers=headers, max_msg_size=0, compress=0, decode_text=False
                 )
+
+
+def _without_redirects() -> aiohttp.TraceConfig:
+    """A WebSocket's opening cannot be told not to follow them, and who is asked is not to say where a client ends up."""
+    made = aiohttp.TraceConfig()
+    made.on_request_redirect.append(_refuse)
+    return made
+
+
+async def _refuse(_: aiohttp.ClientSession, __: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+    redirect.response.close()
+    where = urllib.parse.urlsplit(str(redirect.url)).netloc.rpartition("@")[2]
+    raise errors.UpstreamFailed(f"{where} leads elsewhere ({redirect.response.status}), which is not followed.")
 
 
 @contextlib.contextmanager

@@ -10,27 +10,17 @@ import multidict
 from browserpool.model import agentapi, elsewhere, errors
 from browserpool.model import pool as manifest
 from browserpool.model.names import PoolName
+from browserpool.router import binding
 from browserpool.router.moving import serving as moving
 from browserpool.router.sidecar import passing
 
 LOCALITY: Final = "remote"
 _OURS: Final = frozenset({"pool", "region", "zone", "node", "token", "direct"})
 """Parameters that mean something to this installation only. ``direct``: its pods are not to be reached from here."""
-# Without accept-encoding, no proxy in between compresses what is read, or passed on, here.
-_NOT_PASSED: Final = frozenset(
-    {
-        "authorization",
-        "cookie",
-        "accept-encoding",
-        "content-length",
-        "forwarded",
-        "x-browserpool-pool",
-        "x-browserpool-region",
-    }
-    | {"x-browserpool-zone", "x-browserpool-node", agentapi.BASE.lower(), agentapi.WAIT.lower(), moving.VIA.lower()}
-)
+_PASSED: Final = frozenset({"accept", "content-type", binding.GUARDRAILS})
+"""A request's headers that mean something to any router. Whatever else there is, who sent it meant for this installation: its tokens,
+cookies, addresses, what a proxy in front has added."""
 _ITS_OWN: Final = frozenset({"x-browserpool-pool", "x-browserpool-locality"})
-_WEBSOCKET: Final = "sec-websocket-"
 
 
 def backup(spec: manifest.PoolSpec, region: str, *, headers: Mapping[str, str]) -> elsewhere.BackupRouter | None:
@@ -95,11 +85,7 @@ def address(to: elsewhere.BackupRouter, path: str, *, query: Mapping[str, str], 
 
 def onward(headers: multidict.CIMultiDictProxy[str], *, token: str | None, holder: str, base: str) -> dict[str, str]:
     """A request's headers, as the other router is to see them. ``base``: what the client calls this router."""
-    kept = {
-        name: text
-        for name, text in passing.end_to_end(headers).items()
-        if name.lower() not in _NOT_PASSED and not name.lower().startswith(_WEBSOCKET)
-    }
+    kept = {name: text for name, text in headers.items() if name.lower() in _PASSED}
     own = {moving.VIA: holder, agentapi.WAIT: "0", agentapi.BASE: base}
     return {**kept, **own, **({} if token is None else {"Authorization": f"Bearer {token}"})}
 
