@@ -18,7 +18,12 @@ from browserpool.router.mcpserver import schemas, tools
 def _action(name: str, action: str, description: str, schema: schemas.Schema) -> tools.Tool:
     more = f"Any other field of POST /v1/{action} is taken too."
     return tools.Tool(
-        name=name, description=f"{description} {more}", method="POST", path=f"/v1/{action}", schema=schema
+        name=name,
+        description=f"{description} {more}",
+        method="POST",
+        path=f"/v1/{action}",
+        schema=schema,
+        has_body=True,
     )
 
 
@@ -85,6 +90,7 @@ TOOLS: Final = (
         description="Fetch a site page by page, in the background; gives the job's id, for get_crawl_result.",
         method="POST",
         path="/v1/crawl",
+        has_body=True,
         schema=schemas.of_model(
             crawl.Crawl, ("url", "limit", "depth", "source", "formats", "render", "options"), required=("url",)
         ),
@@ -162,7 +168,7 @@ def request(tool: tools.Tool, arguments: Mapping[str, Any]) -> tools.Request:
         if f"{{{name}}}" in path:
             path = path.replace(f"{{{name}}}", urllib.parse.quote(str(rest.pop(name)), safe=""))
     query = {name: str(rest.pop(name)) for name in tool.query if name in rest}
-    if tool.path.startswith("/v1/") and tool.method == "POST":
+    if tool.has_body:
         return tools.Request(method=tool.method, path=path, query=query, body=orjson.dumps(rest))
     if rest:
         raise errors.InvalidRequest(f"{next(iter(rest))} is not an argument of {tool.name}.")

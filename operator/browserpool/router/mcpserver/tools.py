@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """``path`` holds ``{argument}``s; those of ``query`` go into the query, and the rest is the body, if the method has one."""
+    """``path`` holds ``{argument}``s; those of ``query`` go into the query, and the rest is the body, if it ``has_body``."""
 
     name: str
     description: str
@@ -18,6 +18,7 @@ class Tool:
     path: str
     schema: dict[str, Any]
     query: tuple[str, ...] = ()
+    has_body: bool = False
     reads: bool = True
     """It changes nothing but what pages do by being loaded."""
 
