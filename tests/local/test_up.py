@@ -164,6 +164,22 @@ async def test_a_pool_finds_by_itself_how_many_to_keep_ready(up):
     await waiting.until(lambda: _states_are(up, ["ready"] * 2), deadline=PATIENCE)
 
 
+async def test_a_canary_differs_by_its_arguments_and_stays_when_it_is_promoted(up):
+    def marked():
+        """The pids of the Chromiums that have the canary's argument."""
+        return {
+            one.pid for one in processes.below(up.pid) if "--mute-audio" in one.command and "--type=" not in one.command
+        }
+
+    args = ["--mute-audio"]
+    up.edit(installation.manifest(replicas=2, canary={"image": "new:2", "percent": 50, "args": args}))
+    (tried,) = await waiting.until(lambda: len(marked()) == 1 and marked(), deadline=PATIENCE)
+    await waiting.until(lambda: _states_are(up, ["ready"] * 2), deadline=PATIENCE)
+    up.edit(installation.manifest(replicas=2, chromium={"image": "new:2", "args": args}))
+    pids = await waiting.until(lambda: len(marked()) == 2 and marked(), deadline=PATIENCE)
+    assert tried in pids
+
+
 async def test_a_pool_that_is_taken_out_is_emptied_and_another_is_made(up):
     def names(browsers):
         return [browser["browser_id"] for browser in browsers if browser["state"] == "ready"]
