@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Final
 
+from browserpool.model import errors
 from browserpool.model.names import PoolName, RegionName, SessionId, TokenName
 from browserpool.store import connect, queries
 
@@ -23,8 +24,13 @@ class Remote:
 
 
 async def put(db: connect.Database, session: Remote) -> None:
-    """Remember it."""
-    await connect.execute(db, _SQL["put"], dataclasses.asdict(session) | {"keep": KEEP})
+    """Remember it.
+
+    Raises:
+        errors.Conflict: one of that id is remembered as somebody else's, which it stays.
+    """
+    if not await connect.execute(db, _SQL["put"], dataclasses.asdict(session) | {"keep": KEEP}):
+        raise errors.Conflict(f"Session {session.session_id} is another one already; ask for a new session.")
 
 
 async def get(db: connect.Database, session_id: SessionId) -> Remote | None:

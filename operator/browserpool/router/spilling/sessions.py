@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.model import elsewhere, errors
+from browserpool.model import elsewhere, errors, names
 from browserpool.model.names import PoolName, SessionId
 from browserpool.router import bridge, services, target
 from browserpool.router.spilling import rules, serving
@@ -83,6 +83,8 @@ def _created(
         session_id = SessionId(str(said["sessionId"]))
     except (ValueError, LookupError, TypeError) as error:
         raise serving.Unserved("refused", f"{to.url} answered {status}, with no sessionId") from error
+    if not names.is_session_id(session_id):
+        raise serving.Unserved("refused", f"{to.url} answered {status}, with a sessionId that is none")
     return Created(
         session_id=session_id,
         answer=said,

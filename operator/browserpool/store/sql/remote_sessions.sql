@@ -1,13 +1,13 @@
 -- name: put
--- Forgets some that nobody has asked about for long, while it is here.
+-- Forgets some that nobody has asked about for long, while it is here. Whose a session is does not change.
 with gone as (
     delete from remote_sessions r
-    where r.session_id in (select o.session_id from remote_sessions o where o.expires_at < now() limit 100)
+    where r.session_id in (select o.session_id from remote_sessions o where o.expires_at < now() limit 100 for update skip locked)
 )
-insert into remote_sessions (session_id, pool, region, token, expires_at)
+insert into remote_sessions as r (session_id, pool, region, token, expires_at)
 values (%(session_id)s, %(pool)s, %(region)s, %(token)s, now() + make_interval(secs => %(keep)s))
-on conflict (session_id) do update set
-    pool = excluded.pool, region = excluded.region, token = excluded.token, expires_at = excluded.expires_at;
+on conflict (session_id) do update set expires_at = excluded.expires_at
+where (r.pool, r.region) = (excluded.pool, excluded.region) and r.token is not distinct from excluded.token;
 
 -- name: get
 -- Written only every now and then: a session that is asked about is remembered.
