@@ -295,6 +295,9 @@ def test_both_versions_side_by_side():
         ({"state": STARTING, "state_age": 299.0, "last_seen_age": None}, 0),
         ({"state": STARTING, "state_age": 301.0, "last_seen_age": None, "schedulable": False}, 0),
         ({"state": READY, "last_seen_age": 301.0}, 1),
+        ({"state": STARTING, "state_age": 9.0, "last_seen_age": None, "failing": "CrashLoopBackOff"}, 1),
+        ({"state": STARTING, "state_age": 9.0, "last_seen_age": None, "failing": "InvalidImageName"}, 1),
+        ({"state": STARTING, "state_age": 9.0, "last_seen_age": None, "failing": "ImagePullBackOff"}, 0),
     ],
 )
 def test_a_canary_whose_browsers_do_not_become_ready_is_worse(broken, failing):

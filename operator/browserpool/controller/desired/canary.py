@@ -22,6 +22,8 @@ FAILING: Final = 0.5
 """A canary is worse if this share of its browsers does not become ready, or more, and less of the stable version's."""
 YOUNG_DEATHS: Final = 3
 """A browser whose pods died young so often in a row does not become ready."""
+_HOPELESS: Final = frozenset({"CrashLoopBackOff", "InvalidImageName"})
+"""What the cluster says of containers that will not run however long they are waited for. An image that cannot be pulled may yet be."""
 
 _UNCLAIMED: Final = (BrowserState.STARTING, BrowserState.READY, BrowserState.RECYCLING)
 
@@ -79,6 +81,7 @@ def _broken(pool: BrowserPool, world: seen.World) -> frozenset[BrowserId]:
     for region in pool.spec.regions:
         here = [b for b in world.of(RegionName(region.name)) if b.pod.serves and b.state in _UNCLAIMED]
         found |= {b.browser_id for b in failing.failed(here, grace=grace)}
+        found |= {b.browser_id for b in here if b.failing in _HOPELESS}
     return frozenset(found)
 
 
