@@ -124,6 +124,11 @@ def test_chromes_own_address_is_at_the_host_that_it_was_asked_at(url, said, want
     assert addresses.browser(url, said) == wanted
 
 
+def test_what_is_no_address_is_the_upstreams_failure():
+    with pytest.raises(errors.UpstreamFailed, match="at no address"):
+        addresses.browser("http://h:9222", "ws://[x")
+
+
 def test_what_is_ours_is_not_told_to_an_upstream():
     query = {"token": "secret", "pool": "p", "region": "eu", "zone": "z", "node": "n", "keep_alive": "10000"}
     assert addresses.passed_on(query) == {"keep_alive": "10000"}
@@ -185,6 +190,7 @@ def test_a_picture_is_called_what_it_is(action, given, media):
 @pytest.mark.parametrize(
     ("action", "said", "headers", "result", "meta"),
     [
+        ("content", b"<p>x", {"X-Response-Code": "\u00b2"}, "<p>x", {"status": 200, "title": ""}),
         ("content", b"<p>\xc3\xa4", {"X-Response-Code": "404"}, "<p>ä", {"status": 404, "title": ""}),
         ("content", b"<title>a &lt; b</title>", {}, "<title>a &lt; b</title>", {"status": 200, "title": "a < b"}),
         ("scrape", b'{"data": [{"selector": "h1", "results": []}], "debug": null}', {}, [{"selector": "h1", "results": []}], None),

@@ -27,6 +27,7 @@ class Server:
         self.running = 0
         self.bodies: list[int] = []
         self.cookies: list[str | None] = []
+        self.more = asyncio.Event()
 
     async def echo(self, request: web.Request) -> web.Response:
         self.bodies.append(len(await request.read()))
@@ -45,6 +46,14 @@ class Server:
         await socket.prepare(request)
         return socket
 
+    async def in_pieces(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"sess')
+        await self.more.wait()
+        await response.write(b'ionId":1}')
+        return response
+
     async def hang(self, request: web.Request) -> web.StreamResponse:
         self.running += 1
         try:
@@ -59,6 +68,7 @@ async def server() -> AsyncIterator[tuple[Server, str]]:
     made, app = Server(), web.Application(client_max_size=10**8)
     app.router.add_post("/echo", made.echo)
     app.router.add_get("/hang", made.hang)
+    app.router.add_get("/pieces", made.in_pieces)
     app.router.add_get("/remember", made.remember)
     app.router.add_get("/lead", made.lead)
     app.router.add_get("/there", made.there)
@@ -81,6 +91,18 @@ async def test_what_one_request_is_told_to_remember_no_other_one_sends(client, s
         async with client.ask("GET", url + "/remember", headers={}, deadline=10) as answer:
             assert answer.status == 200
     assert made.cookies == [None, None]
+
+
+async def test_an_answer_is_whole_however_many_pieces_it_comes_in(client, server) -> None:
+    made, url = server
+    async with client.ask("GET", url + "/pieces", headers={}, deadline=10) as answer, asyncio.TaskGroup() as group:
+        reading = group.create_task(remote.whole(answer, most=15))
+        await waiting.until(lambda: answer.content.total_bytes > 0)
+        made.more.set()
+        assert await reading == b'{"sessionId":1}'
+    with pytest.raises(errors.UpstreamFailed, match="more than 14 bytes"):
+        async with client.ask("GET", url + "/pieces", headers={}, deadline=10) as answer:
+            await remote.whole(answer, most=14)
 
 
 async def test_a_websocket_is_not_led_elsewhere(client, server) -> None:
@@ -122,6 +144,14 @@ def test_a_token_is_read_when_it_is_needed(tmp_path: pathlib.Path) -> None:
     for token in ("first", "second"):
         (tmp_path / "old" / "token").write_text(f"{token}\n")
         assert files.read(ref) == token
+
+
+@pytest.mark.parametrize("held", [b"", b" \n", b"two\nlines", b"caf\xe9", "\u00e9".encode(), b"nul\0"])
+def test_what_is_no_token_is_told_before_it_is_sent(tmp_path: pathlib.Path, held: bytes) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "token").write_bytes(held)
+    with pytest.raises(errors.UpstreamFailed, match="Secret old is no token"):
+        secretfiles.SecretFiles(str(tmp_path)).read(elsewhere.SecretKey(name="old", key="token"))
 
 
 @pytest.mark.parametrize(("name", "key"), [("../etc", "token"), ("old", "a/b"), ("", "token"), ("Old", "token")])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserpool.controller.desired import hours, plan, scaling, seen, status
+from browserpool.controller.desired import hours, plan, scaling, seen, status, template
 from browserpool.model.autoscaling import Autoscaling, Hours
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
@@ -338,7 +338,7 @@ def browser(number, state):
         ordinal=number,
         state=state,
         pod=seen.Pod.RUNNING,
-        template_hash=plan.template.hashed(pool().spec, pool().spec.regions[0]),
+        template_hash=template.hashed(pool().spec, pool().spec.regions[0]),
     )
 
 

@@ -80,6 +80,21 @@ class Remote:
                 )
 
 
+async def whole(answer: aiohttp.ClientResponse, *, most: int) -> bytes:
+    """The rest of an answer, however many pieces it comes in.
+
+    Raises:
+        errors.UpstreamFailed: it has more than ``most`` bytes.
+        aiohttp.ClientError, TimeoutError: it broke off; ``Remote.ask`` makes it ours.
+    """
+    read = b""
+    while piece := await answer.content.read(most + 1 - len(read)):
+        read += piece
+        if len(read) > most:
+            raise errors.UpstreamFailed(f"{answer.url.host} answered with more than {most} bytes.")
+    return read
+
+
 def _without_redirects() -> aiohttp.TraceConfig:
     """A WebSocket's opening cannot be told not to follow them, and who is asked is not to say where a client ends up."""
     made = aiohttp.TraceConfig()

@@ -15,12 +15,18 @@ class SecretFiles:
         """The token.
 
         Raises:
-            errors.UpstreamFailed: it is not there.
+            errors.UpstreamFailed: it is not there, or is none.
         """
         try:
-            return (pathlib.Path(self._directory) / ref.name / ref.key).read_text(encoding="utf-8").strip()
+            held = (pathlib.Path(self._directory) / ref.name / ref.key).read_bytes()
         except OSError as error:
             raise errors.UpstreamFailed(
                 f"The key {ref.key} of Secret {ref.name} is not mounted here: name the Secret in the chart's router.secrets, or put its "
                 f"token at {ref.name}/{ref.key} in the directory that `browserpool up --secrets` or BROWSERPOOL_SECRETS_DIR names."
             ) from error
+        token = held.decode("ascii", errors="replace").strip()
+        if not token or not token.isascii() or not token.isprintable():
+            raise errors.UpstreamFailed(
+                f"The key {ref.key} of Secret {ref.name} is no token: a token is one line of printable ASCII."
+            )
+        return token

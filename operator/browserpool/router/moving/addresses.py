@@ -4,6 +4,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Final
 
+from browserpool.model import errors
 from browserpool.router import target
 
 OURS: Final = frozenset({*target.PLACES, "token"})
@@ -47,8 +48,17 @@ def version(url: str) -> str | None:
 
 
 def browser(url: str, said: str) -> str:
-    """The WebSocket's address that Chrome has ``said``, which takes its own host for everybody's: at the host that ``url`` names."""
-    asked, answered = urllib.parse.urlsplit(url), urllib.parse.urlsplit(said)
+    """The WebSocket's address that Chrome has ``said``, which takes its own host for everybody's: at the host that ``url`` names.
+
+    Raises:
+        errors.UpstreamFailed: it is none.
+    """
+    try:
+        asked, answered = urllib.parse.urlsplit(url), urllib.parse.urlsplit(said)
+    except ValueError as error:
+        raise errors.UpstreamFailed(
+            f"The upstream's WebSocket is at no address ({said[:60]!r}): see its kind."
+        ) from error
     scheme = _WEBSOCKETS.get(asked.scheme, asked.scheme)
     return urllib.parse.urlunsplit((scheme, asked.netloc, answered.path, answered.query, ""))
 

@@ -156,7 +156,7 @@ async def refusal(answer: aiohttp.ClientResponse) -> errors.BrowserpoolError:
 
 def _retry_after(answer: aiohttp.ClientResponse) -> int | None:
     text = answer.headers.get("Retry-After", "")
-    return int(text) if text.isdigit() and len(text) < 6 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
 async def _text(answer: aiohttp.ClientResponse) -> bytes:

@@ -82,7 +82,7 @@ def content(text: bytes, headers: Mapping[str, str]) -> bytes:
     document = text.decode(errors="replace")
     title = _TITLE.search(document)
     meta = {
-        "status": int(status) if status.isdigit() else 200,
+        "status": int(status) if status.isascii() and status.isdigit() and len(status) == 3 else 200,
         "title": html.unescape(title[1]).strip() if title else "",
     }
     return orjson.dumps(envelope.success(document, meta=meta))

@@ -17,7 +17,7 @@ from aiohttp import web
 from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.model import elsewhere, errors, terms
-from browserpool.router import bridge, services, target
+from browserpool.router import bridge, remote, services, target
 from browserpool.router.moving import addresses, asking, browserless
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ async def _created(
     async with call.services.remote.ask("POST", url, headers=headers, deadline=CREATE_DEADLINE) as answer:
         if answer.status != 200:
             raise await asking.refusal(answer)
-        session_id = _said(await answer.content.read(_MOST), "sessionId")
+        session_id = _said(await remote.whole(answer, most=_MOST), "sessionId")
         served = asking.who_served(answer.headers, wanted)
     ends_at = addresses.session(upstream.url, session_id)
     try:
@@ -94,7 +94,7 @@ async def _chrome(call: services.Call, upstream: elsewhere.Upstream, headers: Ma
     async with call.services.remote.ask("GET", at, headers=headers, deadline=VERSION_DEADLINE) as answer:
         if answer.status != 200:
             raise await asking.refusal(answer)
-        return addresses.browser(upstream.url, _said(await answer.content.read(_MOST), "webSocketDebuggerUrl"))
+        return addresses.browser(upstream.url, _said(await remote.whole(answer, most=_MOST), "webSocketDebuggerUrl"))
 
 
 def _said(text: bytes, name: str) -> str:

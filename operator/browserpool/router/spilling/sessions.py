@@ -12,7 +12,7 @@ from aiohttp import web
 from browserpool import metrics
 from browserpool.model import elsewhere, errors, names
 from browserpool.model.names import PoolName, SessionId
-from browserpool.router import bridge, services, target
+from browserpool.router import bridge, remote, services, target
 from browserpool.router.spilling import rules, serving
 from browserpool.store import remote_sessions
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 DEADLINE: Final = 30.0
 """Seconds for a session to be made: nobody waits for a browser there."""
 END_DEADLINE: Final = 10.0
+_MOST: Final = 1024 * 1024
+"""Bytes of what is said about a session."""
 _PATH: Final = "/devtools/browser"
 
 
@@ -58,7 +60,7 @@ async def created(call: services.Call, wanted: target.Target, to: elsewhere.Back
     try:
         async with call.services.remote.ask("POST", url, headers=headers, body=body, deadline=DEADLINE) as answer:
             await serving.check(call, to, answer)
-            made = _created(await answer.read(), answer.status, answer.headers, wanted, to)
+            made = _created(await remote.whole(answer, most=_MOST), answer.status, answer.headers, wanted, to)
     except errors.UpstreamFailed as error:
         raise serving.away(call, to, error) from error
     try:
@@ -120,7 +122,7 @@ def end(call: services.Call, session: Created) -> None:
         try:
             headers = serving.headers(call, session.to)
             async with call.services.remote.ask("DELETE", url, headers=headers, deadline=END_DEADLINE) as answer:
-                await answer.read()
+                await remote.whole(answer, most=_MOST)
             await remote_sessions.remove(call.services.db, session.session_id)
         except (serving.Unserved, errors.UpstreamFailed, errors.Unavailable) as error:
             log.info("a session elsewhere could not be ended", extra={"why": str(error)})
