@@ -438,3 +438,19 @@ async def test_a_dead_router_costs_one_request_its_timeout(near: routers.Rig, fa
     for _ in range(5):
         assert (await near.post(SHOT, BODY)).status == 503
     assert asked == 1
+
+
+async def test_an_action_that_broke_off_there_does_not_shut_the_router_out(near: routers.Rig) -> None:
+    asked = 0
+
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hangs_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        assert [(await near.post(SHOT, BODY)).status for _ in range(2)] == [502, 502]
+    assert asked == 2

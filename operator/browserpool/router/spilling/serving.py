@@ -116,8 +116,9 @@ def away(
     call: services.Call, to: elsewhere.BackupRouter, error: errors.UpstreamFailed
 ) -> errors.BrowserLost | Unserved:
     """What is said where the other router cannot be reached, or has gone away under a request."""
-    call.services.breakers.failed(to.url)
+    # What broke off later may be that one request's own deadline: it says nothing of the others.
     if isinstance(error.__cause__, _UNSENT):
+        call.services.breakers.failed(to.url)
         return Unserved("away", error.message)
     return errors.BrowserLost(f"The router that served this went away: {error.message}", retry_after=1)
 
