@@ -162,6 +162,14 @@ async def test_who_waits_gets_the_first_that_is_free_in_either(near: routers.Rig
     assert [(await one).status for one in (busy, later)] == [200, 200]
 
 
+async def test_a_router_that_refuses_is_asked_once(near: routers.Rig, far: routers.Rig) -> None:
+    """Its owner must mend that: a request that waits does not ask for the same again and again."""
+    await near.make_pool(browsers_=0, onEmpty={"queueTimeout": "2s"}, **backed(far.url, pool="nothing"))
+    before = forwarded("refused")
+    assert (await near.post(SHOT, BODY)).status == 503
+    assert forwarded("refused") == before + 1
+
+
 async def test_the_wait_ends_when_the_pool_says(near: routers.Rig, far: routers.Rig) -> None:
     await near.make_pool(browsers_=0, onEmpty={"queueTimeout": "500ms"}, **backed(far.url))
     far.agents[0].gate.clear()

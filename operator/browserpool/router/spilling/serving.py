@@ -57,20 +57,27 @@ async def served(
         if not rules.may_spill(wanted.spec.spillover, refused):
             raise
         refusal = refused
-    for wait in rules.waits(_seconds(wanted, patience, refusal)):
+    left, is_asked_again = _seconds(wanted, patience, refusal), True
+    for wait in rules.waits(left):
         try:
             answer = await there(to)
         except Unserved as unserved:
+            # What it refuses now, it would in a moment; its owner is told in the log.
+            is_asked_again = unserved.outcome != rules.Said.REFUSED
             _count(wanted.pool, unserved.outcome)
             log.info("another cluster's router has not served", extra={"pool": wanted.pool, "why": str(unserved)})
         else:
             _count(wanted.pool, rules.Said.SERVED)
             return answer
-        if wait > 0:
+        stands = wait if is_asked_again else left
+        if stands > 0:
             try:
-                return await here(waiting.Patience(seconds=wait, limit=_limit(wanted, patience)))
+                return await here(waiting.Patience(seconds=stands, limit=_limit(wanted, patience)))
             except errors.NoBrowser as refused:
                 refusal = refused
+        left -= stands
+        if not is_asked_again:
+            break
     raise refusal
 
 
