@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import multidict
 import pytest
+import yarl
 
 from browserpool import metrics
 from browserpool.lib import clock
@@ -288,6 +289,26 @@ async def test_a_session_over_http_and_all_that_belongs_to_it(near: routers.Rig,
     await far.until_ready()
     assert await remote_sessions.get(near.database, SessionId(session_id)) is None
     assert (await near.request("GET", f"/devtools/browser/{session_id}/json")).status == 404
+
+
+@pytest.mark.parametrize("part", ["..%2f..%2fanother", "%2e%2e", "a%5cb"])
+async def test_a_path_that_leads_out_of_the_session_goes_nowhere(
+    near: routers.Rig, far: routers.Rig, part: str
+) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = (await near.post("/devtools/browser")).json["sessionId"]
+    asked: list[str] = []
+    ask, far_away = near.running.services.remote.websocket, near.running.services.remote
+
+    async def seen(url: str, **more: Any) -> Any:
+        asked.append(url)
+        return await ask(url, **more)
+
+    far_away.websocket = seen  # type: ignore[method-assign]
+    url = yarl.URL(f"{near.ws}/devtools/browser/{session_id}/page/{part}", encoded=True)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await near.client.ws_connect(url, headers=near.bearer())
+    assert (refused.value.status, asked) == (404, [])
 
 
 async def test_any_router_of_the_cluster_finds_the_session(near: routers.Rig, far: routers.Rig, dsn: str) -> None:

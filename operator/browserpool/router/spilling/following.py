@@ -35,6 +35,8 @@ async def followed(call: services.Call, missing: errors.NotFound) -> web.StreamR
         errors.Unavailable: that router cannot be reached.
     """
     session_id = SessionId(call.request.match_info["session"])
+    if not all(_is_one_segment(part) for part in call.request.match_info.values()):
+        raise missing
     found = await remote_sessions.get(call.services.db, session_id)
     if found is None or not call.may_use(found.pool, found.token):
         raise missing
@@ -48,6 +50,11 @@ async def followed(call: services.Call, missing: errors.NotFound) -> web.StreamR
         return await _asked(call, found, region.backup_router)
     except (serving.Unserved, errors.UpstreamFailed) as error:
         raise errors.Unavailable(f"The router that has this session cannot be asked: {error}", retry_after=1) from error
+
+
+def _is_one_segment(part: str) -> bool:
+    """Whether a decoded part of a path leads nowhere else when whoever stands in front of the other router decodes it, too."""
+    return part not in (".", "..") and not {"/", "\\"} & set(part)
 
 
 async def _connected(
