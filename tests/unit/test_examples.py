@@ -1,4 +1,6 @@
-"""The examples of autoscalers: Kubernetes' and KEDA's fields, our metrics, and arithmetic that fits what the scale subresource says."""
+"""The examples do as their comments say. Of autoscalers: Kubernetes' and KEDA's fields, our metrics, and arithmetic that fits what the
+scale subresource says.
+"""
 
 import datetime
 import math
@@ -10,7 +12,7 @@ import yaml
 
 from browserpool import metrics
 from browserpool.controller import crds
-from browserpool.controller.desired import seen, status, template
+from browserpool.controller.desired import seen, status, template, versions
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
@@ -176,3 +178,19 @@ def test_it_settles_at_a_quarter_of_those_in_use_and_stays(name, claimed, settle
         replicas = replicas_wanted(document, metric=claimed, shown=shown)
         history.append(replicas)
     assert set(history) == {settles_at}
+
+
+# ---------------------------------------------------------------- a canary
+def test_the_canary_has_the_share_that_the_example_says_and_its_browsers_stay_when_it_is_promoted_so():
+    document = read("canary.yaml")
+    tried = BrowserPool.model_validate(document)
+    (region,) = tried.spec.regions
+    both = versions.of(tried.spec, region, paused=False)
+    assert versions.due(both.percent, tried.spec.wanted(region)) == 2
+
+    text = (EXAMPLES / "canary.yaml").read_text()
+    comment = text[text.index("#   chromium:") :]
+    promoted = yaml.safe_load(re.sub(r"^ *# {0,3}", "", comment, flags=re.MULTILINE))
+    spec = {key: value for key, value in document["spec"].items() if key != "canary"} | promoted
+    after = BrowserPool.model_validate(document | {"spec": spec})
+    assert versions.of(after.spec, region, paused=False) == versions.Versions(stable=both.canary)
