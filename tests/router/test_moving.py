@@ -334,6 +334,29 @@ async def test_a_connection_to_the_old_system(old: routers.Rig, new: routers.Rig
     assert new.running.services.quotas.running(TokenName("tester")) == 0
 
 
+async def test_a_session_there_ends_though_the_token_is_no_longer_mounted(
+    old: routers.Rig, new: routers.Rig, secrets: str
+) -> None:
+    await new.make_pool(**moving(old, percent=0))
+    async with connecting(new) as socket:
+        await socket.send_str("hello")
+        assert await socket.receive_str() == "hello"
+        (pathlib.Path(secrets) / "old" / "token").unlink()
+    await nothing_held(old)
+    await old.until_ready("theirs")
+
+
+async def test_a_session_there_is_ended_with_the_token_of_that_time(
+    old: routers.Rig, new: routers.Rig, secrets: str
+) -> None:
+    await new.make_pool(**moving(old, percent=0))
+    async with connecting(new) as socket:
+        await socket.send_str("hello")
+        assert await socket.receive_str() == "hello"
+        (pathlib.Path(secrets) / "old" / "token").write_text(await old.make_token())
+    await nothing_held(old)
+
+
 async def test_a_client_that_breaks_off_ends_the_session_there(old: routers.Rig, new: routers.Rig) -> None:
     await new.make_pool(**moving(old, percent=0))
     async with aiohttp.ClientSession() as client:

@@ -30,12 +30,21 @@ _MOST: Final = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Where a session at an upstream is to be ended, and the headers that it was made with."""
+
+    url: str
+    upstream: elsewhere.Upstream
+    headers: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A connection to a browser of the upstream's. ``headers``: what its client is told; ``ends_at``: where its session is to be ended."""
+    """A connection to a browser of the upstream's. ``headers``: what its client is told; ``end``: its session does not end with it."""
 
     socket: bridge.Upstream
     headers: Mapping[str, str]
-    ends_at: str | None = None
+    end: End | None = None
 
 
 def can(wanted: target.Target) -> bool:
@@ -76,14 +85,14 @@ async def _created(
             raise await asking.refusal(answer)
         session_id = _said(await remote.whole(answer, most=_MOST), "sessionId")
         served = asking.who_served(answer.headers, wanted)
-    ends_at = addresses.session(upstream.url, session_id)
+    end = End(url=addresses.session(upstream.url, session_id), upstream=upstream, headers=headers)
     try:
         at = addresses.connection(upstream.url, session_id)
-        return Opened(socket=await _connected(call, at, headers), headers=served, ends_at=ends_at)
+        return Opened(socket=await _connected(call, at, headers), headers=served, end=end)
     except (
         BaseException
     ):  # whatever kept it from being used, a client that left too: nobody knows of the session but this router
-        call.services.background.spawn(_ended(call, ends_at, headers), name="end a session at an upstream")
+        call.services.background.spawn(_ended(call, end), name="end a session at an upstream")
         raise
 
 
@@ -157,9 +166,8 @@ async def bridged(
         gauge.dec()
         background = call.services.background
         background.spawn(bridge.hang_up(browser.socket), name="close a connection to an upstream")
-        if browser.ends_at is not None and wanted.spec.upstream is not None:
-            headers = asking.authorized(call, wanted.spec.upstream)
-            background.spawn(_ended(call, browser.ends_at, headers), name="end a session at an upstream")
+        if browser.end is not None:
+            background.spawn(_ended(call, browser.end), name="end a session at an upstream")
     return client
 
 
@@ -180,11 +188,21 @@ async def _joined(call: services.Call, client: web.WebSocketResponse[Any], brows
         watch.cancel()
 
 
-async def _ended(call: services.Call, url: str, headers: Mapping[str, str]) -> None:
+async def _ended(call: services.Call, end: End) -> None:
     """End a session there. If that fails, its idleness ends it."""
+    headers = _newest(call, end)
     try:
-        async with call.services.remote.ask("DELETE", url, headers=headers, deadline=END_DEADLINE) as answer:
+        async with call.services.remote.ask("DELETE", end.url, headers=headers, deadline=END_DEADLINE) as answer:
             if answer.status not in (200, 404, 410):
                 log.info("an upstream would not end a session", extra={"status": answer.status})
     except errors.UpstreamFailed as error:
         log.info("an upstream could not be told of an end", extra={"why": error.message})
+
+
+def _newest(call: services.Call, end: End) -> Mapping[str, str]:
+    """The token may be another one by now; where its file is gone, the one that the session was made with may still do."""
+    try:
+        return asking.authorized(call, end.upstream)
+    except errors.UpstreamFailed as error:
+        log.info("an upstream's token cannot be read again", extra={"why": error.message})
+        return end.headers
