@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from browserpool import metrics
+from browserpool.lib import web as lib_web
 from browserpool.model import errors
 from browserpool.model.names import PoolName, TokenName
 from browserpool.router.moving import serving
@@ -307,6 +308,46 @@ async def test_quick_actions_stay_with_the_pool_where_the_old_system_speaks_cdp_
 ) -> None:
     await new.make_pool(**moving(old, kind="cdp", percent=0))
     assert (await new.post(SHOT, BODY)).headers[serving.ARM] == "pool"
+
+
+# ---------------------------------------------------------------- what an upstream is told
+class Stranger:
+    """An upstream of any kind that does what it is asked, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, str]] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.told.append(dict(request.headers))
+        socket = web.WebSocketResponse()
+        if socket.can_prepare(request).ok:
+            await socket.prepare(request)
+            return socket
+        if request.path.endswith("/screenshot"):
+            return web.Response(body=OLD_PNG, content_type="image/png")
+        said = {"sessionId": "0" * 32, "webSocketDebuggerUrl": f"ws://{request.host}/devtools/browser/b"}
+        return web.json_response(said)
+
+
+@pytest.fixture
+async def stranger() -> AsyncIterator[tuple[Stranger, str]]:
+    made, app = Stranger(), web.Application()
+    app.router.add_route("*", "/{any:.*}", made.answer)
+    async with lib_web.serve(app, host="127.0.0.1", port=0, grace=0.1) as address:
+        yield made, f"http://{address}"
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("cloudflare", True), ("browserless", False), ("cdp", False)])
+async def test_only_what_may_be_a_router_is_told_that_a_request_came_through_one(
+    new: routers.Rig, stranger: tuple[Stranger, str], kind: str, is_told: bool
+) -> None:
+    made, url = stranger
+    await new.make_pool(upstream={"url": url, "kind": kind, "percent": 0})
+    assert (await new.post(SHOT, BODY)).status == 200
+    async with connecting(new) as socket:
+        assert arm_of(socket) == "upstream"
+    assert len(made.told) >= (1 if kind == "browserless" else 2)
+    assert {serving.VIA in headers for headers in made.told} == {is_told}
 
 
 # ---------------------------------------------------------------- CDP
