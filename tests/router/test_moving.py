@@ -20,7 +20,7 @@ from browserpool.model import errors
 from browserpool.model.names import PoolName, TokenName
 from browserpool.router.moving import serving
 from browserpool.store import connect, outcomes, sessions
-from support import postgres, routers, waiting
+from support import postgres, routers, rude, waiting
 
 SHOT = "/v1/screenshot"
 BODY = {"html": "x"}
@@ -222,6 +222,15 @@ async def test_what_the_old_system_says_of_the_request_is_the_clients(old: route
     assert (answer.status, answer.json["errors"][0]["code"]) == (422, 5005)
     assert answer.headers["x-should-retry"] == "false"
     assert await counted(new) == {("upstream", "screenshot"): (1, 0)}
+
+
+@pytest.mark.parametrize("kind", ["cloudflare", "browserless"])
+async def test_a_refusal_that_breaks_off_is_one(new: routers.Rig, kind: str) -> None:
+    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\nno bro"
+    async with rude.serving(rude.saying(head)) as port:
+        await new.make_pool(upstream={"url": f"http://127.0.0.1:{port}", "kind": kind, "percent": 0})
+        answer = await new.post(SHOT, BODY)
+    assert (answer.status, "no bro" in answer.message) == (503, True)
 
 
 @pytest.mark.parametrize("wrong", ["no file", "no such token", "no such address", "nobody there"])

@@ -105,6 +105,14 @@ async def test_an_answer_is_whole_however_many_pieces_it_comes_in(client, server
             await remote.whole(answer, most=14)
 
 
+async def test_a_complaint_is_read_as_far_as_it_comes(client, server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's second piece is never sent."""
+    _, url = server
+    monkeypatch.setattr("browserpool.router.remote.WORDS", 0.2)
+    async with client.ask("GET", url + "/pieces", headers={}, deadline=10) as answer:
+        assert await remote.complaint(answer) == b'{"sess'
+
+
 async def test_a_websocket_is_not_led_elsewhere(client, server) -> None:
     made, url = server
     with pytest.raises(errors.UpstreamFailed, match="leads elsewhere"):

@@ -19,7 +19,7 @@ from browserpool.model import errors
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId
 from browserpool.router.spilling import breaker, rules
 from browserpool.store import connect, regions, remote_sessions
-from support import postgres, routers, sidecars, waiting
+from support import postgres, routers, rude, sidecars, waiting
 
 SHOT = "/v1/screenshot"
 BODY = {"html": "x"}
@@ -225,6 +225,26 @@ async def test_a_backup_that_cannot_serve_leaves_the_regions_own_answer(
     assert (answer.status, "Retry-After" in answer.headers) == (503, True)
     assert far.secret not in answer.message
     assert forwarded(outcome) == before + 1
+
+
+async def test_a_refusal_is_logged_whole_in_however_many_pieces_it_comes(
+    near: routers.Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 12\r\n\r\n"
+    async with rude.serving(rude.saying(head + b"not ", b"for ", b"you.")) as port:
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        assert (await near.post(SHOT, BODY)).status == 503
+    assert [vars(one)["said"] for one in caplog.records if "said" in vars(one)] == ["not for you."]
+
+
+async def test_a_refusal_that_breaks_off_is_one(near: routers.Rig) -> None:
+    """Nothing was done there: it is not as if a browser had been lost."""
+    head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 100\r\n\r\n"
+    full = forwarded("full")
+    async with rude.serving(rude.saying(head)) as port:
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        assert (await near.post(SHOT, BODY)).status == 503
+    assert forwarded("full") == full + 1
 
 
 async def test_who_leaves_ends_the_request_at_the_other_cluster(near: routers.Rig, far: routers.Rig) -> None:

@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import pathlib
+import re
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +34,24 @@ async def another_protocol(reader: asyncio.StreamReader, writer: asyncio.StreamW
 async def hanging_up(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """It listens to the client's first words, and closes."""
     await reader.read(4096)
+
+
+def saying(*pieces: bytes) -> Manner:
+    """It answers any request with these bytes, a segment for each, and closes, whatever its answer has promised."""
+
+    async def manner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(_length(await reader.readuntil(b"\r\n\r\n")))
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    return manner
+
+
+def _length(head: bytes) -> int:
+    found = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    return int(found[1]) if found else 0
 
 
 async def broken_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

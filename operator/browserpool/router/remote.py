@@ -17,6 +17,10 @@ HANDSHAKE: Final = 10.0
 """Seconds for the opening of a WebSocket once the connection stands: the other may have to start a browser for it."""
 PIECE: Final = 1024 * 1024
 """Bytes of a body that are sent at once."""
+MOST_SAID: Final = 64 * 1024
+"""Bytes of a complaint that are read."""
+WORDS: Final = 5.0
+"""Seconds for a complaint's words, once its status is there."""
 
 
 class Remote:
@@ -87,12 +91,25 @@ async def whole(answer: aiohttp.ClientResponse, *, most: int) -> bytes:
         errors.UpstreamFailed: it has more than ``most`` bytes.
         aiohttp.ClientError, TimeoutError: it broke off; ``Remote.ask`` makes it ours.
     """
-    read = b""
-    while piece := await answer.content.read(most + 1 - len(read)):
+    read = bytearray()
+    await _gather(answer, read, most=most + 1)
+    if len(read) > most:
+        raise errors.UpstreamFailed(f"{answer.url.host} answered with more than {most} bytes.")
+    return bytes(read)
+
+
+async def complaint(answer: aiohttp.ClientResponse) -> bytes:
+    """What an answer says that serves nobody, as far as it comes: its status stands, whatever becomes of its words."""
+    read = bytearray()
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(WORDS):
+            await _gather(answer, read, most=MOST_SAID)
+    return bytes(read)
+
+
+async def _gather(answer: aiohttp.ClientResponse, read: bytearray, *, most: int) -> None:
+    while len(read) < most and (piece := await answer.content.read(most - len(read))):
         read += piece
-        if len(read) > most:
-            raise errors.UpstreamFailed(f"{answer.url.host} answered with more than {most} bytes.")
-    return read
 
 
 def _without_redirects() -> aiohttp.TraceConfig:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from browserpool.model import agentapi, elsewhere, errors
 from browserpool.model.wire import envelope, shared
-from browserpool.router import relay, services, target
+from browserpool.router import relay, remote, services, target
 from browserpool.router.moving import addresses, browserless, serving
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,6 @@ _PASSED_ON: Final = (
 _NOT_OURS: Final = frozenset({"x-browserpool-pool", "x-browserpool-arm", "x-browserpool-cache"})
 _CLIENTS_OWN: Final = frozenset({400, 409, 413, 422})
 """Statuses of Cloudflare's API that speak of what was asked, and go to who asked."""
-_MOST_SAID: Final = 64 * 1024
-"""Bytes of a refusal that are read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +112,7 @@ async def _from_browserless(
     whole: bool,
 ) -> web.StreamResponse:
     if answer.status != 200:
-        raise browserless.complaint(answer.status, (await _text(answer)).decode(errors="replace"))
+        raise browserless.complaint(answer.status, (await remote.complaint(answer)).decode(errors="replace"))
     headers = _headers(answer, wanted, said)
     if ask.media is not None:
         headers["Content-Type"] = ask.media
@@ -161,15 +159,8 @@ def _retry_after(answer: aiohttp.ClientResponse) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
 
 
-async def _text(answer: aiohttp.ClientResponse) -> bytes:
-    said = b""
-    while len(said) < _MOST_SAID and (piece := await answer.content.read(_MOST_SAID - len(said))):
-        said += piece
-    return said
-
-
 async def _message(answer: aiohttp.ClientResponse) -> str:
     """What a refusal says: an envelope's message, or the text itself."""
-    text = await _text(answer)
+    text = await remote.complaint(answer)
     said = envelope.message(text) or text.decode(errors="replace").strip()
     return said[:300] or f"status {answer.status}"

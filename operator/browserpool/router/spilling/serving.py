@@ -9,7 +9,7 @@ import aiohttp
 from browserpool import metrics
 from browserpool.model import elsewhere, errors
 from browserpool.model.names import PoolName
-from browserpool.router import claiming, services, target, waiting
+from browserpool.router import claiming, remote, services, target, waiting
 from browserpool.router.spilling import rules
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ async def check(call: services.Call, to: elsewhere.BackupRouter, answer: aiohttp
     meaning = rules.said(answer.status)
     if meaning is rules.Said.SERVED:
         return
-    said = (await answer.content.read(4096)).decode(errors="replace")
+    said = (await remote.complaint(answer)).decode(errors="replace")
     if meaning is rules.Said.REFUSED:
         log.warning(
             "another cluster's router refuses; see the region's backupRouter",
