@@ -1,7 +1,9 @@
 """Calls to other systems: what cannot be had is told in our words, in time."""
 
 import asyncio
+import contextlib
 import pathlib
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -135,6 +137,20 @@ async def test_who_cannot_be_reached_is_named_without_the_secret(client, url: st
             await connect
         assert url.split("/")[2] in raised.value.message
         assert "secret" not in raised.value.message
+
+
+async def test_a_websocket_to_nobody_is_known_to_have_been_sent_to_nobody(client) -> None:
+    """A host that answers no connection, as one that is switched off: a listener whose backlog is full."""
+    with socket.socket() as silent, contextlib.ExitStack() as fillers:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(3):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        with pytest.raises(errors.UpstreamFailed) as raised:
+            await client.websocket(f"http://127.0.0.1:{silent.getsockname()[1]}/", headers={})
+    assert isinstance(raised.value.__cause__, aiohttp.ConnectionTimeoutError)
 
 
 async def test_a_websocket_that_is_refused_says_with_what(client, server) -> None:

@@ -489,6 +489,28 @@ async def test_a_dead_router_costs_one_request_its_timeout(near: routers.Rig, fa
     assert asked == 1
 
 
+async def test_a_router_that_is_gone_before_its_session_is_connected_to_is_shut_out(near: routers.Rig) -> None:
+    asked = 0
+
+    async def makes_one_and_goes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()
+        body = b'{"sessionId": "00000000-0000-4000-8000-000000000001"}'
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(makes_one_and_goes, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await near.make_pool(browsers_=0, **FAILS, **backed(url))
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await launched(near)
+    assert (refused.value.status, asked) == (503, 1)
+    assert not near.running.services.breakers.enter(url)
+
+
 async def test_an_action_that_broke_off_there_does_not_shut_the_router_out(near: routers.Rig) -> None:
     asked = 0
 

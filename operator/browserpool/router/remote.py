@@ -38,6 +38,8 @@ class Remote:
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
             # What one caller's request is told to remember is not for the next one's.
             cookie_jar=aiohttp.DummyCookieJar(),
+            # For WebSockets, which can be given none of their own: only so is it known which of them were never sent.
+            timeout=aiohttp.ClientTimeout(sock_connect=self._connect_timeout),
             trace_configs=[_without_redirects()],
         )
         return self

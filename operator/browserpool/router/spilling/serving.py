@@ -123,11 +123,18 @@ def away(
     call: services.Call, to: elsewhere.BackupRouter, error: errors.UpstreamFailed
 ) -> errors.BrowserLost | Unserved:
     """What is said where the other router cannot be reached, or has gone away under a request."""
-    # What broke off later may be that one request's own deadline: it says nothing of the others.
-    if isinstance(error.__cause__, _UNSENT):
-        call.services.breakers.failed(to.url)
+    if was_not_reached(call, to, error):
         return Unserved("away", error.message)
     return errors.BrowserLost(f"The router that served this went away: {error.message}", retry_after=1)
+
+
+def was_not_reached(call: services.Call, to: elsewhere.BackupRouter, error: errors.UpstreamFailed) -> bool:
+    """Whether nothing came to the other router, which is noted for those who ask it next."""
+    # What broke off later may be that one request's own deadline: it says nothing of the others.
+    unsent = isinstance(error.__cause__, _UNSENT)
+    if unsent:
+        call.services.breakers.failed(to.url)
+    return unsent
 
 
 async def check(call: services.Call, to: elsewhere.BackupRouter, answer: aiohttp.ClientResponse) -> None:

@@ -109,6 +109,7 @@ async def opened(call: services.Call, wanted: target.Target, to: elsewhere.Backu
         if isinstance(error, aiohttp.WSServerHandshakeError):
             raise serving.Unserved("refused", f"{to.url} answered {error.status} to a WebSocket") from error
         if isinstance(error, errors.UpstreamFailed):
+            serving.was_not_reached(call, to, error)
             raise serving.Unserved("away", error.message) from error
         raise
     return Opened(session=made, socket=socket)
