@@ -31,7 +31,7 @@ class State:
 async def beating(router, state, *, interval=HOUR, token=agents.AGENT_TOKEN):
     heard = []
     async with tasks.Background(grace=0) as background:
-        client = heartbeats.Router(url=router.url, agent_token=token)
+        client = heartbeats.Router(url=router.url, headers={"Authorization": f"Bearer {token}"})
         heart = heartbeats.Heart(
             router=client,
             browser_id=agents.BROWSER,
@@ -95,7 +95,7 @@ async def test_forgotten(router):
 async def test_hello_is_said_until_somebody_answers(router, status):
     router.status = status
     async with tasks.Background(grace=0) as background:
-        client = heartbeats.Router(url=router.url + "/", agent_token=agents.AGENT_TOKEN)
+        client = heartbeats.Router(url=router.url + "/", headers={"Authorization": f"Bearer {agents.AGENT_TOKEN}"})
         heart = heartbeats.Heart(
             router=client,
             browser_id=agents.BROWSER,
@@ -116,4 +116,4 @@ async def test_hello_is_said_until_somebody_answers(router, status):
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid"])
 async def test_a_router_that_cannot_be_reached(url):
     with pytest.raises(heartbeats.Failed, match="cannot be reached"):
-        await heartbeats.Router(url=url, agent_token="t").hello(HELLO)
+        await heartbeats.Router(url=url, headers={}).hello(HELLO)

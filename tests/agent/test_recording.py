@@ -185,7 +185,7 @@ class Child:
 @pytest.mark.parametrize("over_before", [True, False])
 async def test_a_chromium_that_is_gone_is_let_go(monkeypatch, over_before):
     """Also where its recording was over before it."""
-    wanted = types.SimpleNamespace(router_url="http://router", agent_token="t", browser_id="b")
+    wanted = types.SimpleNamespace(router_url="http://router", headers={}, browser_id="b")
     token = types.SimpleNamespace(session_id="s", terms=types.SimpleNamespace(recording=True))
     sent = asyncio.Event()
 

@@ -72,7 +72,7 @@ async def test_a_router_that_waited_long_enough_is_ready_all_the_same(dsn: str, 
             parts.settings,
             catalog_=parts.catalog,
             db=database,
-            writer=parts.heartbeats,
+            writers_=parts.heartbeats,
             now=iter([0.0, place.PATIENCE - 1, place.PATIENCE]).__next__,
         )
         assert late.patient

@@ -56,7 +56,7 @@ class Agent:
         self.clock = tokens.DatabaseClock()
         self.starter = chromium.Starter(recipe=ahead.recipe, guard=guard, first=ahead.first)
         browser_id = BrowserId(wanted.browser_id)
-        self.router = heartbeats.Router(url=wanted.router_url, agent_token=wanted.agent_token)
+        self.router = heartbeats.Router(url=wanted.router_url, headers=wanted.headers)
         self.heart = heartbeats.Heart(
             router=self.router,
             browser_id=browser_id,

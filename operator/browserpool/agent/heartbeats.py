@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import orjson
@@ -58,9 +58,9 @@ class Failed(Exception):
 class Router:
     """One router's two addresses for agents. One call at a time."""
 
-    def __init__(self, *, url: str, agent_token: str) -> None:
+    def __init__(self, *, url: str, headers: Mapping[str, str]) -> None:
         self._url = url
-        self._http = http1.Client(url, headers={"Authorization": f"Bearer {agent_token}"})
+        self._http = http1.Client(url, headers=headers)
 
     async def hello(self, hello: Hello) -> Welcome:
         """Say hello; raises ``Failed``."""

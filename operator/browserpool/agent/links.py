@@ -18,7 +18,7 @@ class Links:
     def __init__(self, *, http: aiohttp.ClientSession, wanted: settings.AgentSettings) -> None:
         self._http = http
         self._url = wanted.router_url.rstrip("/") + agentapi.ROUTER_LIVE_VIEW
-        self._headers = {"Authorization": f"Bearer {wanted.agent_token}"}
+        self._headers = wanted.headers
         self._browser_id = wanted.browser_id
 
     async def ask(self, session_id: str, *, base: str, wish: dict[str, Any]) -> dict[str, Any]:

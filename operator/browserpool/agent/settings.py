@@ -8,6 +8,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from browserpool.lib import plain
+from browserpool.model import agentapi
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class AgentSettings:
     agent_token: Annotated[str, plain.some] = dataclasses.field(repr=False)
     router_url: Annotated[str, plain.address]
     """Where heartbeats go."""
+    database: str = ""
+    """The database that the browser is registered in (``model.databases``); empty: the installation's own."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, plain.whole(0, 65535)] = 0
@@ -49,3 +52,8 @@ class AgentSettings:
     """Time that running requests get after SIGTERM."""
     log_format: Annotated[Literal["text", "json"], plain.one_of("text", "json")] = "text"
     log_level: str = "INFO"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its calls to a router carry."""
+        return {"Authorization": f"Bearer {self.agent_token}", agentapi.DATABASE: self.database}

@@ -121,6 +121,12 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             field=".backupRouter",
         ),
         _rule(
+            "!has(self.movingFrom) || has(self.databaseSecretRef) != has(self.movingFrom.databaseSecretRef) || "
+            "(has(self.databaseSecretRef) && self.databaseSecretRef != self.movingFrom.databaseSecretRef)",
+            "movingFrom must be another database than the one that the region is in; name the one where it was, or leave it out",
+            field=".movingFrom",
+        ),
+        _rule(
             "!has(self.backup) || self.backup != self.name",
             "a region cannot be its own backup; name another region or leave backup out",
             field=".backup",

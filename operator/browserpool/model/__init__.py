@@ -8,8 +8,11 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``states``         the browser's states and their legal transitions
 ``pool``           the ``BrowserPool`` manifest
 ``autoscaling``    the part of it that says how a pool finds how many to keep ready
+``refill``         the part of it that says how fast missing browsers are made
+``egress``         the part of it that says what pages may reach
 ``canary``         the part of it that says which second version is tried
 ``elsewhere``      the part of it that names other systems
+``databases``      the part of it that says in which database a region is
 ``session_object`` the ``BrowserSession`` manifest
 ``quantities``     durations and shares as manifests write them
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons

@@ -36,6 +36,10 @@ ROUTER_LIVE_VIEW = "/internal/v1/live-view"
 ROUTER_RECORDING = "/internal/v1/recording"
 """POST ``{browser_id, session_id, number, final, events}``: a part of a session's recording. 200 ``{more}``: whether to go on."""
 
+DATABASE = "X-Browserpool-Database"
+"""Header of an agent's calls to a router: the database that its browser is registered in (``databases.DatabaseName``); none: the
+installation's own."""
+
 RENEW = "/v1/sessions/{session}/renew"
 """POST to a router, with the client's token: the session is in use, though no message of it passes here."""
 BASE = "X-Browserpool-Base"

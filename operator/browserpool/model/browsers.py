@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
     BrowserId,
     Fence,
@@ -62,6 +63,8 @@ class Browser:
     last_seen_age: float | None
     state_age: float
     age: float
+    database: DatabaseName = HOME
+    """Which one the row is in."""
 
     def claims_since(self, fence: Fence | None) -> int:
         """How often it was claimed since its fence was ``fence``; None: since its registration.

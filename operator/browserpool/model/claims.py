@@ -5,6 +5,7 @@ import datetime
 import enum
 
 from browserpool.model import terms as session_terms
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
     BrowserId,
     Fence,
@@ -74,6 +75,7 @@ class ClaimRequest:
 
     ``backup`` is looked at when ``region`` is empty (if ``spill_when_empty``) or stale (if ``spill_when_stale``).
     ``keep_alive`` is the lease in seconds; whoever holds it renews it, never beyond ``max_lifetime`` seconds from the claim.
+    ``databases`` and ``backup_databases`` are those that may have browsers of ``region`` and ``backup``, in the order to ask in.
     """
 
     session_id: SessionId
@@ -90,6 +92,8 @@ class ClaimRequest:
     max_lifetime: float | None = None
     token: TokenName | None = None
     terms: session_terms.Terms = session_terms.NONE
+    databases: tuple[DatabaseName, ...] = (HOME,)
+    backup_databases: tuple[DatabaseName, ...] = (HOME,)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,7 @@ class Claim:
     """A session: this caller alone holds this browser, until ``expires_at`` on the database's clock.
 
     ``address`` is ``host:port`` of the browser's agent. ``now`` is the database's time when the claim was made. ``template_hash`` is
-    of what the browser was started with.
+    of what the browser was started with. ``database`` is the one that has the session.
     """
 
     session_id: SessionId
@@ -111,6 +115,7 @@ class Claim:
     expires_at: datetime.datetime
     now: datetime.datetime
     template_hash: str = ""
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

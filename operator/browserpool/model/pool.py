@@ -5,18 +5,20 @@ accepted and kept, so that one manifest serves both.
 """
 
 import enum
-import ipaddress
 from typing import Annotated, Any, Final, Literal, Self
 
 import pydantic
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from browserpool.model import elsewhere, names
+from browserpool.model import databases, elsewhere, names
 from browserpool.model.autoscaling import Autoscaling
 from browserpool.model.canary import Canary
+from browserpool.model.databases import DatabaseName, DatabaseSecretKey, Former
+from browserpool.model.egress import Egress
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.quantities import Duration, IntOrPercent
+from browserpool.model.refill import Refill
 
 API_VERSION: Final = "browserpool.dev/v1alpha1"
 KIND: Final = "BrowserPool"
@@ -37,14 +39,6 @@ class _Part(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
-
-
-def _network(value: str) -> str:
-    ipaddress.ip_network(value, strict=False)
-    return value
-
-
-Cidr = Annotated[str, Field(max_length=64), pydantic.AfterValidator(_network)]
 
 
 class Recycle(enum.StrEnum):
@@ -133,6 +127,24 @@ class Region(_Part):
         description="Labels of the nodes that are this region. Default: topology.kubernetes.io/region with the region's "
         "name; for a region named local: any node.",
     )
+    database_secret_ref: DatabaseSecretKey | None = Field(
+        default=None,
+        description="The Secret of the Postgres that has this region's browsers and sessions, so that a fault of it is this region's "
+        "alone. Default: the installation's own database.",
+    )
+    moving_from: Former | None = Field(
+        default=None,
+        description="While the region moves to another database: the one where it was. What is there serves until it is replaced, as by "
+        "an update. To be taken out when status says that nothing is left there.",
+    )
+
+    @property
+    def databases(self) -> tuple[DatabaseName, ...]:
+        """Where its browsers may be: where new ones are registered first, then where it moves away from."""
+        present = databases.name(self.database_secret_ref)
+        if self.moving_from is None:
+            return (present,)
+        return (present, databases.name(self.moving_from.database_secret_ref))
 
 
 class Chromium(_Part):
@@ -197,25 +209,6 @@ class OnEmpty(_Part):
     )
 
 
-class Refill(_Part):
-    """How fast missing browsers are made."""
-
-    max_batch: int = Field(
-        default=10, ge=1, le=10_000, description="Browsers created in one reconcile, in each region."
-    )
-    max_rate: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=10_000,
-        description="Browsers created per second in each region, on average over five seconds (below one in five seconds: over "
-        "the time that one takes). Default: as many as maxBatch lets.",
-    )
-    readiness_grace: Duration = Field(
-        default=300.0,
-        description="A browser that is not ready after this long is replaced; one that cannot be scheduled is held.",
-    )
-
-
 class UpdateStrategy(_Part):
     """How a change of template, image or the like reaches the browsers that run. A claimed one is never cut."""
 
@@ -240,15 +233,6 @@ class UpdateStrategy(_Part):
         if self.type is UpdateStrategyType.ROLLING_UPDATE and {self.max_unavailable, self.max_surge} <= {0, "0%"}:
             raise ValueError("updateStrategy: maxUnavailable and maxSurge cannot both be 0; nothing could be replaced")
         return self
-
-
-class Egress(_Part):
-    """Private, loopback, link-local and metadata addresses are refused unless ``allow`` names them; ``deny`` beats ``allow``."""
-
-    allow: tuple[Cidr, ...] = Field(default=(), description="Networks that pages may reach although they are private.")
-    deny: tuple[Cidr, ...] = Field(
-        default=(), description="Networks that pages may not reach although they are public."
-    )
 
 
 class PoolSpec(_Part):
@@ -333,6 +317,10 @@ class PoolSpec(_Part):
                 raise ValueError(
                     f"regions: {region.name} has backup {region.backup}, which is not among {', '.join(known)}"
                 )
+            if len(set(region.databases)) != len(region.databases):
+                raise ValueError(
+                    f"regions: {region.name} has movingFrom with the database that it is in; name the one where it was, or leave it out"
+                )
             # Where autoscaling finds the number, maxReplicas merely bounds it, and what others write into replicas means nothing.
             wanted = (region.replicas or 0) if self.autoscaling is not None else self.wanted(region)
             most = region.max_replicas if self.autoscaling is not None else self.most(region)
@@ -356,6 +344,11 @@ class PoolSpec(_Part):
     def most_anywhere(self) -> int:
         """Browsers that all its regions together may have."""
         return sum(self.most(region) for region in self.regions)
+
+    def databases(self, name: RegionName) -> tuple[DatabaseName, ...]:
+        """Where browsers of the region of that name may be; of one that the pool does not have: in the installation's own database."""
+        found = self.region(name)
+        return (databases.HOME,) if found is None else found.databases
 
     def region(self, name: RegionName) -> Region | None:
         """The region of that name."""

@@ -1,10 +1,11 @@
-"""Sessions as the store has them: live ones, past ones, and what is said when one ends."""
+"""Sessions as the store has them: live ones, past ones, and what is said when one ends. ``database`` says which one has it."""
 
 import dataclasses
 import datetime
 
 from browserpool.model import terms as session_terms
 from browserpool.model.claims import CloseReason, SessionKind
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
     BrowserId,
     Fence,
@@ -24,6 +25,7 @@ class Held:
 
     session_id: SessionId
     fence: Fence
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Ended:
     address: str
     pool: PoolName
     region: RegionName
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ class Session:
     now: datetime.datetime
     terms: session_terms.Terms = session_terms.NONE
     connection: Connection | None = None
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +93,4 @@ class Past:
     ended_at: datetime.datetime
     reason: CloseReason
     connection: Connection | None = None
+    database: DatabaseName = HOME

@@ -39,9 +39,12 @@ from browserpool.router.crawl import worker
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation, said
 from browserpool.router.spilling import breaker, following
-from browserpool.store import browsers, connect, heartbeats, leases, usage
+from browserpool.store import connect, databases, everywhere, heartbeats, writers
 
 log = logging.getLogger(__name__)
+
+FIRST_TRY = 3.0
+"""Seconds that a router that starts gives regions' databases: it serves the other regions without them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,8 @@ async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
         parts = await _parts(config, stack)
         stack.push_async_callback(parts.outcomes.stop)
         await parts.catalog.reload()
+        parts.databases.follow(parts.catalog.databases)
+        await parts.databases.tried(within=FIRST_TRY)
         await parts.place.settle()
         crawler = worker.Crawler(parts)
         stack.push_async_callback(functools.partial(_stop_all, _start_loops(parts, crawler)))
@@ -95,8 +100,12 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
     batch = heartbeats.BatchSettings(
         max_batch_size=config.max_batch_size, max_batch_timeout=config.max_batch_timeout, max_retries=config.max_retries
     )
-    writer = heartbeats.BatchWriter(db, batch, writer=holder)
-    await stack.enter_async_context(writer)
+    home = heartbeats.BatchWriter(db, batch, writer=holder)
+    await stack.enter_async_context(home)
+    batches = writers.Writers(batch, home, writer=holder)
+    opening = databases.Opening(directory=config.secrets_dir, process="router", max_size=config.db_connections)
+    stores = databases.Databases(db, opening, attach=batches.serving)
+    stack.push_async_callback(stores.close)
     database_clock = dbclock.DatabaseClock()
     client = agents.Agents(
         signing_key=config.signing_key,
@@ -111,8 +120,9 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
     return services.Services(
         settings=config,
         holder=holder,
-        place=place.Place(config, catalog_=book, db=db, writer=writer),
+        place=place.Place(config, catalog_=book, db=db, writers_=batches),
         db=db,
+        databases=stores,
         database_clock=database_clock,
         catalog=book,
         quotas=used,
@@ -121,7 +131,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         models=await stack.enter_async_context(models.Models(config.providers, timeout=config.ai_timeout)),
         agents=client,
         claiming=claiming.Claiming(
-            db=db,
+            stores=stores,
             holder=holder,
             rules=claiming.Rules(
                 freshness=config.freshness,
@@ -135,7 +145,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
             database_clock=database_clock,
             background=background,
         ),
-        heartbeats=writer,
+        heartbeats=batches,
         outcomes=outcomes.Outcomes(db=db),
         remote=await stack.enter_async_context(remote.Remote(connect_timeout=config.connect_timeout)),
         secrets=secretfiles.SecretFiles(config.secrets_dir),
@@ -226,21 +236,22 @@ def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asy
     config, holding, gauges = parts.settings, parts.claiming.holding, status.Gauges()
 
     async def count() -> None:
-        gauges.update(await browsers.counts(parts.db), parts.catalog.pools)
+        gauges.update(await everywhere.counts(parts.databases), parts.catalog.pools)
 
     async def sweep() -> None:
-        await browsers.sweep(parts.db)
+        await everywhere.sweep(parts.databases)
 
     async def read() -> None:
         await parts.catalog.reload()
+        parts.databases.follow(parts.catalog.databases)
         await parts.place.settle()
         # Whose agents were greeted by another router, perhaps one that this one follows.
-        parts.chromium = parts.chromium or await browsers.product(parts.db) or ""
+        parts.chromium = parts.chromium or await everywhere.product(parts.databases) or ""
         if any(one.daily_seconds is not None for one in parts.catalog.tokens):
-            parts.quotas.learn(await usage.today(parts.db))
+            parts.quotas.learn(await everywhere.usage_today(parts.databases))
 
     async def count_usage() -> None:
-        await usage.count(parts.db, every=config.usage_interval / 2)
+        await everywhere.count_usage(parts.databases, every=config.usage_interval / 2)
 
     loops = (
         (read, config.catalog_reload, "read pools, tokens and nodes"),
@@ -304,5 +315,5 @@ async def drain(parts: services.Services) -> None:
         for held in holding.all():
             if not held.ending:
                 parts.claiming.end(held, reason=claims.CloseReason.SHUTDOWN)
-        for ended in await leases.release_all(parts.db, holder=parts.holder):
+        for ended in await everywhere.release_all(parts.databases, holder=parts.holder):
             holding.tell(ended)

@@ -13,6 +13,7 @@ from browserpool.lib import clock
 from browserpool.model import credentials, errors, pool
 from browserpool.model import nodes as model_nodes
 from browserpool.model import tokens as model
+from browserpool.model.databases import DatabaseName
 from browserpool.model.names import NodeName, PoolName
 from browserpool.store import connect, nodes, pools, tokens
 
@@ -45,6 +46,12 @@ class Catalog:
     def pools(self) -> Mapping[PoolName, pool.PoolSpec]:
         """Every pool's spec."""
         return self._pools
+
+    @property
+    def databases(self) -> frozenset[DatabaseName]:
+        """Every database that a pool's region names."""
+        specs = self._pools.values()
+        return frozenset(name for spec in specs for region in spec.regions for name in region.databases)
 
     @property
     def tokens(self) -> Collection[model.Token]:

@@ -261,12 +261,16 @@ def _recorded(parts: services.Services, held: holding.Held) -> Iterator[None]:
 
     async def begun() -> None:
         with contextlib.suppress(errors.Unavailable):
-            await sessions.connected(parts.db, held.session_id, fence=fence, connection_id=connection_id)
+            await sessions.connected(
+                parts.databases.of(held.database), held.session_id, fence=fence, connection_id=connection_id
+            )
 
     async def ended(after: "asyncio.Task[None]") -> None:
         await asyncio.wait({after})
         with contextlib.suppress(errors.Unavailable):
-            await sessions.disconnected(parts.db, held.session_id, fence=fence, connection_id=connection_id)
+            await sessions.disconnected(
+                parts.databases.of(held.database), held.session_id, fence=fence, connection_id=connection_id
+            )
 
     beginning = parts.background.spawn(begun(), name="record a connection")
     try:

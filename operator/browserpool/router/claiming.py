@@ -7,16 +7,18 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors, pool, states
 from browserpool.model import sessions as model
+from browserpool.model.databases import DatabaseName
 from browserpool.model.names import HolderId, SessionId
 from browserpool.router import agents, dbclock, holding, outcomes, quotas, sharing, target, waiting
-from browserpool.store import connect, leases, sessions
+from browserpool.store import claims as store
+from browserpool.store import databases, leases, sessions
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Claiming:
     def __init__(
         self,
         *,
-        db: connect.Database,
+        stores: databases.Databases,
         holder: HolderId,
         rules: Rules,
         agents_: agents.Agents,
@@ -49,7 +51,7 @@ class Claiming:
         background: tasks.Background,
         now: clock.Monotonic = clock.monotonic,
     ) -> None:
-        self._db = db
+        self._stores = stores
         self._rules = rules
         self._agents = agents_
         self._quotas = quotas_
@@ -58,7 +60,7 @@ class Claiming:
         self._now = now
         self._sharing = sharing.Sharing(now=now)
         self.holding = holding.Holding(
-            db=db,
+            stores=stores,
             holder=holder,
             agents_=agents_,
             background=background,
@@ -163,13 +165,14 @@ class Claiming:
     async def _ask(self, request: claims.ClaimRequest) -> claims.ClaimAnswer | errors.BrowserpoolError:
         started = self._now()
         try:
-            answer = await leases.claim(self._db, request, freshness=self._rules.freshness)
+            claimed = await store.claim(self._stores, request, freshness=self._rules.freshness, fresh_id=_fresh_id)
         except errors.BrowserpoolError as error:
             metrics.CLAIMS.labels(request.pool, request.region, "failed", "none").inc()
-            # An action's lease is too short to be worth the trouble.
-            if isinstance(error, errors.Unavailable) and request.kind is claims.SessionKind.CDP:
-                self._background.spawn(self._undo(request), name="undo a claim of unknown outcome")
+            if isinstance(error, store.Unanswered):
+                self._undo_all(request, error.unsure)
             return error
+        answer = claimed.answer
+        self._undo_all(request, claimed.unsure)
         metrics.CLAIM_SECONDS.labels(request.pool).observe(self._now() - started)
         locality = answer.claim.locality if answer.claim else "none"
         metrics.CLAIMS.labels(request.pool, request.region, answer.outcome, locality).inc()
@@ -186,19 +189,26 @@ class Claiming:
     def _give_back(self, request: claims.ClaimRequest, claim: claims.Claim) -> None:
         self.release(self._taken(request, claim))
 
-    async def _undo(self, request: claims.ClaimRequest) -> None:
+    def _undo_all(self, request: claims.ClaimRequest, unsure: Iterable[tuple[DatabaseName, SessionId]]) -> None:
+        # An action's lease is too short to be worth the trouble.
+        if request.kind is claims.SessionKind.CDP:
+            for name, session_id in unsure:
+                undoing = self._undo(name, session_id, lease=request.keep_alive)
+                self._background.spawn(undoing, name="undo a claim of unknown outcome")
+
+    async def _undo(self, name: DatabaseName, session_id: SessionId, *, lease: float) -> None:
         """The store went away under a claim that it may have made: release it, unless its lease runs out before the store is back."""
-        until = self._now() + request.keep_alive
+        until = self._now() + lease
         for delay in tasks.backoff(first=0.5, most=5.0):
             await asyncio.sleep(chance.jitter(delay))
             if self._now() > until:
                 return
             try:
-                live = await sessions.live(self._db, request.session_id)
+                live = await sessions.live(self._stores.of(name), session_id)
             except errors.Unavailable:
                 continue
             if live is not None:
-                self.release(self.adopt(live))
+                self.release(self.adopt(dataclasses.replace(live, database=name)))
             return
 
     def _held(self, request: claims.ClaimRequest, claim: claims.Claim) -> holding.Held:
@@ -219,6 +229,7 @@ class Claiming:
             keep_alive=request.keep_alive,
             token=request.token,
             renewed_at=self._now(),
+            database=claim.database,
         )
 
     def adopt(self, live: model.Session) -> holding.Held:
@@ -244,6 +255,7 @@ class Claiming:
             keep_alive=live.keep_alive,
             token=live.token,
             renewed_at=self._now(),
+            database=live.database,
         )
 
     # ------------------------------------------------------------ quotas
@@ -301,7 +313,7 @@ class Claiming:
         for delay in tasks.backoff(first=0.2, most=2.0):
             try:
                 return await leases.release(
-                    self._db,
+                    self._stores.of(held.database),
                     session_id=held.session_id,
                     fence=held.party.fence,
                     clean=ending.clean,
@@ -316,6 +328,10 @@ class Claiming:
                     return None
                 await asyncio.sleep(chance.jitter(delay))
         return None
+
+
+def _fresh_id() -> SessionId:
+    return SessionId(chance.unique_id())
 
 
 def patience_of(spec: pool.PoolSpec) -> waiting.Patience:

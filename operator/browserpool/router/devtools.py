@@ -17,7 +17,7 @@ from browserpool.router import actions, addresses, binding, cdp, direct, holding
 from browserpool.router.liveview import making
 from browserpool.router.spilling import serving as spilling
 from browserpool.router.spilling import sessions as beyond
-from browserpool.store import sessions
+from browserpool.store import everywhere
 
 END_WAIT: Final = 5.0
 """Seconds for which DELETE waits to be able to say ``closed`` instead of ``closing``."""
@@ -177,8 +177,8 @@ async def chrome(
 async def listing(call: services.Call) -> web.StreamResponse:
     """GET …/devtools/session?limit&offset: the caller's live sessions, newest first."""
     query = call.request.query
-    found = await sessions.listing(
-        call.services.db,
+    found = await everywhere.listing(
+        call.services.databases,
         token=call.owner,
         limit=binding.whole(query, "limit", least=0, most=MOST_LISTED, absent=100),
         offset=binding.whole(query, "offset", least=0, most=10**9, absent=0),
@@ -190,10 +190,10 @@ async def one(call: services.Call) -> web.StreamResponse:
     """GET …/devtools/session/{session}: a live session, or what is remembered of a past one."""
     session_id = SessionId(call.request.match_info["session"])
     if names.is_session_id(session_id):
-        live = await sessions.live(call.services.db, session_id)
+        live = await everywhere.live(call.services.databases, session_id)
         if live is not None and call.may_use(live.pool, live.token):
             return lib_web.json_response(live_shown(call, live))
-        past = await sessions.history(call.services.db, session_id)
+        past = await everywhere.history(call.services.databases, session_id)
         if past is not None and call.may_use(past.pool, past.token):
             return lib_web.json_response(past_shown(past))
     raise lookup.unknown(session_id)

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable
 from browserpool.lib import clock, tasks
 from browserpool.model import claims, errors
 from browserpool.model import sessions as model
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
 from browserpool.router import agents
-from browserpool.store import connect, leases, sessions
+from browserpool.store import connect, databases, everywhere, leases, sessions
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Held:
     keep_alive: float
     token: TokenName | None
     renewed_at: float
+    database: DatabaseName = HOME
+    """The one that has the session."""
     counted: bool = False
     """It counts against its token's concurrency."""
     active: bool = False
@@ -101,7 +104,7 @@ class Holding:
     def __init__(
         self,
         *,
-        db: connect.Database,
+        stores: databases.Databases,
         holder: HolderId,
         agents_: agents.Agents,
         background: tasks.Background,
@@ -109,7 +112,7 @@ class Holding:
         expiry_pause: float = 6.0,
         now: clock.Monotonic = clock.monotonic,
     ) -> None:
-        self._db = db
+        self._stores = stores
         self._holder = holder
         self._agents = agents_
         self._background = background
@@ -119,7 +122,8 @@ class Holding:
         self._held: dict[SessionId, Held] = {}
         self._rechecked: dict[TokenName, float] = {}
         # This process has just begun: whoever renews his lease through a router had none to ask, perhaps.
-        self._lost_at = now()
+        self._began = now()
+        self._lost_at: dict[DatabaseName, float] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -156,15 +160,17 @@ class Holding:
         for held in due:
             held.active = False
         if due:
-            asked = [model.Held(session_id=held.session_id, fence=held.party.fence) for held in due]
-            try:
-                renewed = await leases.renew(self._db, holder=self._holder, leases=asked)
-            except errors.Unavailable:
-                self._lost_at = self._now()
-                for held in due:
-                    held.active = True
-                raise
-            self._settle(due, renewed)
+            asked = [
+                model.Held(session_id=held.session_id, fence=held.party.fence, database=held.database) for held in due
+            ]
+            renewed = await everywhere.renew(self._stores, holder=self._holder, leases_=asked)
+            for name in renewed.away:
+                self._lost_at[name] = self._now()
+            for held in due:
+                held.active = held.active or held.database in renewed.away
+            self._settle([held for held in due if held.database not in renewed.away], renewed.sessions)
+            for error in renewed.away.values():
+                raise error
         await self._check_overdue()
 
     def _settle(self, due: list[Held], renewed: frozenset[SessionId]) -> None:
@@ -178,7 +184,7 @@ class Holding:
 
     async def _check_overdue(self) -> None:
         for held in overdue(self._held.values(), now=self._now()):
-            live = await sessions.live(self._db, held.session_id)
+            live = await sessions.live(self._stores.of(held.database), held.session_id)
             if live is None or live.fence != held.party.fence:
                 self.drop(held, why=IDLE)
             else:
@@ -192,12 +198,13 @@ class Holding:
             return
         self._rechecked[token] = self._now()
         try:
-            live = await sessions.listing(self._db, token=token, limit=MOST)
+            live = await everywhere.listing(self._stores, token=token, limit=MOST)
         except errors.Unavailable:
             return
         known = {(one.session_id, one.fence) for one in live}
+        seen = {name for name, _ in self._stores.open()}
         for held in idle:
-            if len(live) < MOST and (held.session_id, held.party.fence) not in known:
+            if held.database in seen and len(live) < MOST and (held.session_id, held.party.fence) not in known:
                 self.drop(held, why="the session was ended")
 
     async def expire(self) -> None:
@@ -205,26 +212,31 @@ class Holding:
 
         Leases run out while nobody can renew them. So whoever could not is given ``expiry_pause`` to do it first.
         """
-        if not await self._store_is_well():
+        for name in self._stores.away():
+            self._lost_at[name] = self._now()
+        await everywhere.each(self._stores, self._expire)
+
+    async def _expire(self, name: DatabaseName, db: connect.Database) -> None:
+        if not await self._is_well(name, db):
             return
-        for one in await leases.expire(self._db):
+        for one in await leases.expire(db):
             log.info("a lease ran out", extra={"session": one.session_id, "browser": one.browser_id})
             self.tell(one)
             held = self._held.get(one.session_id)
-            if held is not None and held.party.fence == one.fence:
+            if held is not None and held.party.fence == one.fence and held.database == name:
                 self.drop(held, why=IDLE)
 
-    async def _store_is_well(self) -> bool:
+    async def _is_well(self, name: DatabaseName, db: connect.Database) -> bool:
         """Ask it something that changes nothing: a statement that waited for the store to come back must not be the one that expires."""
         asked_at = self._now()
         try:
-            await leases.renew(self._db, holder=self._holder, leases=[])
+            await leases.renew(db, holder=self._holder, leases=[])
         except errors.Unavailable:
-            self._lost_at = self._now()
+            self._lost_at[name] = self._now()
             raise
         if self._now() - asked_at > SLOW:
-            self._lost_at = self._now()
-        return self._now() - self._lost_at >= self._expiry_pause
+            self._lost_at[name] = self._now()
+        return self._now() - self._lost_at.get(name, self._began) >= self._expiry_pause
 
     def tell(self, ended: model.Ended) -> None:
         """Let the agent know that its session is over; its heartbeats then bring the browser back."""

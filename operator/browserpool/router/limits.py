@@ -12,7 +12,7 @@ from browserpool.model import claims, pool, tokens
 from browserpool.model import sessions as model
 from browserpool.model.names import PoolName
 from browserpool.router import holding, services
-from browserpool.store import sessions, usage
+from browserpool.store import everywhere
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,8 @@ def slot_wait(live: Sequence[model.Session]) -> float:
 async def report(call: services.Call) -> web.StreamResponse:
     """GET …/limits: the token's open sessions, how many more may be started, how long until the next one (ms)."""
     token, parts = call.token, call.services
-    live = await sessions.listing(parts.db, token=token.name, limit=holding.MOST)
-    parts.quotas.learn(day := await usage.today(parts.db))
+    live = await everywhere.listing(parts.databases, token=token.name, limit=holding.MOST)
+    parts.quotas.learn(day := await everywhere.usage_today(parts.databases))
     rate_left, rate_wait = parts.quotas.rate_left(token)
     state = State(
         # This router may have let in some that have no browser yet.

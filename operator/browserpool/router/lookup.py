@@ -6,7 +6,7 @@ from typing import Final
 from browserpool.model import claims, errors, names
 from browserpool.model.names import PoolName, SessionId, TokenName
 from browserpool.router import holding, services
-from browserpool.store import sessions
+from browserpool.store import everywhere
 
 MOST_SESSIONS: Final = 100
 """Sessions that one request looks through."""
@@ -41,10 +41,10 @@ async def found(
         return held
     if not names.is_session_id(session_id):
         raise unknown(session_id)
-    live = await sessions.live(parts.db, session_id)
+    live = await everywhere.live(parts.databases, session_id)
     if live is not None and live.kind is claims.SessionKind.CDP and may_use(live.pool, live.token):
         return parts.claiming.adopt(live)
-    past = None if live is not None else await sessions.history(parts.db, session_id)
+    past = None if live is not None else await everywhere.history(parts.databases, session_id)
     if past is not None and may_use(past.pool, past.token):
         raise errors.SessionOver(f"Session {session_id} is over ({claims.CLOSE_REASON_TEXTS[past.reason]}); {then}.")
     raise unknown(session_id)
@@ -57,5 +57,5 @@ def unknown(session_id: str) -> errors.NotFound:
 
 async def all_mine(call: services.Call) -> list[holding.Held]:
     """The caller's live CDP sessions, newest first."""
-    found = await sessions.listing(call.services.db, token=call.token.name, limit=MOST_SESSIONS)
+    found = await everywhere.listing(call.services.databases, token=call.token.name, limit=MOST_SESSIONS)
     return [call.services.claiming.adopt(live) for live in found if live.kind is claims.SessionKind.CDP]

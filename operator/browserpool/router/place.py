@@ -10,7 +10,7 @@ from typing import Final
 from browserpool.lib import clock
 from browserpool.model.names import NodeName, RegionName, ZoneName
 from browserpool.router import catalog, settings, target
-from browserpool.store import connect, heartbeats, regions
+from browserpool.store import connect, regions, writers
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def home(config: settings.RouterSettings, *, nodes: target.Nodes) -> target.Home
 
 
 class Place:
-    """``home`` is what requests start from; ``settle`` keeps it true, and the regions whose lag ``writer`` records."""
+    """``home`` is what requests start from; ``settle`` keeps it true, and the regions whose lag ``writers_`` record."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Place:
         *,
         catalog_: catalog.Catalog,
         db: connect.Database,
-        writer: heartbeats.BatchWriter,
+        writers_: writers.Writers,
         now: clock.Monotonic = clock.monotonic,
     ) -> None:
         self._config = config
         self._catalog = catalog_
         self._db = db
-        self._writer = writer
+        self._writers = writers_
         self._now = now
         self._started = now()
         self._serves: list[RegionName] = []
@@ -79,5 +79,5 @@ class Place:
         serves = [RegionName(name) for name in self._config.regions or (home_.region,)]
         if serves != self._serves:
             await regions.ensure(self._db, serves)
-            self._writer.serve(serves)
             self._serves = serves
+        await self._writers.serve(serves, self._catalog.pools)

@@ -10,8 +10,8 @@ from browserpool.model import errors, names
 from browserpool.model import recordings as model
 from browserpool.model.names import BrowserId, SessionId
 from browserpool.model.wire import envelope
-from browserpool.router import binding, door, services
-from browserpool.store import recordings, sessions
+from browserpool.router import binding, door, intake, services
+from browserpool.store import connect, everywhere, recordings, sessions
 
 FINALIZING: Final = 30.0
 """Seconds after a session's end for which its last part may still be on its way."""
@@ -25,7 +25,7 @@ async def part(call: services.Call) -> web.StreamResponse:
     config = call.services.settings
     door.enter_agent(browser_id, signing_key=config.signing_key, headers=call.request.headers)
     more = config.recordings and await recordings.add(
-        call.services.db,
+        call.services.databases.of(intake.database(call)),
         model.checked(said),
         browser_id=browser_id,
         session_id=session_id,
@@ -37,19 +37,21 @@ async def part(call: services.Call) -> web.StreamResponse:
 async def get(call: services.Call) -> web.StreamResponse:
     """GET …/recording/{session}: what a session that is over was recorded as: rrweb's events, by page."""
     session_id = SessionId(call.request.match_info["session"])
-    found = await recordings.get(call.services.db, session_id) if names.is_session_id(session_id) else None
-    if found is None or not call.may_use(found.pool, found.token):
+    parts = call.services
+    placed = await everywhere.recording(parts.databases, session_id) if names.is_session_id(session_id) else None
+    if placed is None or not call.may_use(placed[1].pool, placed[1].token):
         raise errors.NotFound(f"There is no recording of a session {session_id[:64]!r} of yours.")
-    if await _is_under_way(call, found):
+    db, found = parts.databases.of(placed[0]), placed[1]
+    if await _is_under_way(db, found):
         raise errors.NotFound(
             f"The recording of session {session_id} is not finished; ask again when the session is over."
         )
-    return await _written(call, found, await recordings.pieces(call.services.db, session_id))
+    return await _written(call, found, await recordings.pieces(db, session_id))
 
 
-async def _is_under_way(call: services.Call, found: model.Recording) -> bool:
+async def _is_under_way(db: connect.Database, found: model.Recording) -> bool:
     if found.ended_at is None:
-        return await sessions.live(call.services.db, found.session_id) is not None
+        return await sessions.live(db, found.session_id) is not None
     return not found.finished and (found.now - found.ended_at).total_seconds() < FINALIZING
 
 
@@ -78,4 +80,4 @@ def _before(piece: model.Piece, page: str | None) -> bytes:
 
 async def prune(parts: services.Services) -> None:
     """Forget what was kept for long enough."""
-    await recordings.prune(parts.db, older_than=parts.settings.recording_days * 86_400)
+    await everywhere.prune_recordings(parts.databases, older_than=parts.settings.recording_days * 86_400)

@@ -32,7 +32,7 @@ from browserpool.router.cache import keeping
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation
 from browserpool.router.spilling import breaker
-from browserpool.store import connect, heartbeats
+from browserpool.store import connect, databases, writers
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Services:
     holder: HolderId
     place: place.Place
     db: connect.Database
+    """The installation's own, which has all that belongs to no region."""
+    databases: databases.Databases
     database_clock: dbclock.DatabaseClock
     catalog: catalog.Catalog
     quotas: quotas.Quotas
@@ -51,7 +53,7 @@ class Services:
     models: client.Models
     agents: agents.Agents
     claiming: claiming.Claiming
-    heartbeats: heartbeats.BatchWriter
+    heartbeats: writers.Writers
     outcomes: outcomes.Outcomes
     background: tasks.Background
     remote: remote.Remote

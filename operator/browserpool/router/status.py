@@ -15,7 +15,7 @@ from browserpool.model import browsers as model_browsers
 from browserpool.model import errors, pool, states
 from browserpool.model.names import PoolName, RegionName, SessionId
 from browserpool.router import services
-from browserpool.store import browsers, pools, regions, sessions
+from browserpool.store import everywhere, pools
 
 
 async def healthz(_: services.Call) -> web.StreamResponse:
@@ -46,15 +46,15 @@ async def exposition(_: services.Call) -> web.StreamResponse:
 
 async def status(call: services.Call) -> web.StreamResponse:
     """GET /v1/status: pools, regions, browsers, sessions. A token sees its own pools and sessions, an admin all."""
-    token, db = call.token, call.services.db
+    token, stores = call.token, call.services.databases
     seen = None if token.admin else token.pools
-    found = [one for one in await pools.listing(db) if seen is None or one.name in seen]
+    found = [one for one in await pools.listing(stores.home) if seen is None or one.name in seen]
     alive = [
         one
-        for one in await browsers.listing(db)
+        for one in await everywhere.browsers_listing(stores)
         if one.state is not states.BrowserState.GONE and (seen is None or one.pool in seen)
     ]
-    open_sessions = await sessions.listing(db, token=call.owner, pools=seen, limit=10_000)
+    open_sessions = await everywhere.listing(stores, token=call.owner, pools=seen, limit=10_000)
     own = {one.session_id for one in open_sessions}
     return lib_web.json_response(
         {
@@ -66,8 +66,9 @@ async def status(call: services.Call) -> web.StreamResponse:
                 "node": call.services.place.home.node,
                 "stopping": call.services.stopping.is_set(),
             },
+            "databases_away": list(stores.away().values()) if token.admin else [],
             "pools": [_pool(call, one, alive) for one in found],
-            "regions": [dataclasses.asdict(one) for one in await regions.listing(db)],
+            "regions": [dataclasses.asdict(one) for one in await everywhere.regions_listing(stores)],
             "browsers": [_browser(one, known=None if token.admin else own) for one in alive],
             "sessions": [_dates_as_text(dataclasses.asdict(one)) for one in open_sessions],
         }

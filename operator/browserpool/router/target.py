@@ -203,5 +203,7 @@ def resolve(
         spill_when_stale=spec.spillover.when_stale,
         max_lifetime=spec.sessions.max_lifetime if kind is claims.SessionKind.CDP else None,
         token=grant.token,
+        databases=region.databases,
+        backup_databases=spec.databases(RegionName(region.backup)) if region.backup else region.databases,
     )
     return Target(pool=name, spec=spec, request=request)

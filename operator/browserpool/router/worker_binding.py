@@ -13,7 +13,7 @@ from browserpool.lib import web as lib_web
 from browserpool.model import claims, errors
 from browserpool.model.names import SessionId
 from browserpool.router import bridge, cdp, devtools, lookup, services, worker_frames
-from browserpool.store import sessions
+from browserpool.store import everywhere
 
 MOST_LISTED: Final = 1000
 
@@ -40,11 +40,11 @@ async def listing(call: services.Call) -> web.StreamResponse:
 
 async def history(call: services.Call) -> web.StreamResponse:
     """GET /v1/history: the caller's sessions, live ones first, then what is remembered of past ones."""
-    past = await sessions.past(call.services.db, token=call.owner, limit=MOST_LISTED)
+    past = await everywhere.past(call.services.databases, token=call.owner, limit=MOST_LISTED)
     ended = [devtools.past_shown(one) for one in past if one.kind is claims.SessionKind.CDP]
     return lib_web.json_response({"history": [*await _live(call), *ended]})
 
 
 async def _live(call: services.Call) -> list[dict[str, Any]]:
-    found = await sessions.listing(call.services.db, token=call.owner, limit=MOST_LISTED)
+    found = await everywhere.listing(call.services.databases, token=call.owner, limit=MOST_LISTED)
     return [devtools.live_shown(call, one) for one in found if one.kind is claims.SessionKind.CDP]

@@ -26,7 +26,7 @@ class Records:
     def __init__(self, *, http: aiohttp.ClientSession, wanted: settings.AgentSettings) -> None:
         self._http = http
         self._url = wanted.router_url.rstrip("/") + agentapi.ROUTER_RECORDING
-        self._headers = {"Authorization": f"Bearer {wanted.agent_token}"}
+        self._headers = wanted.headers
         self._browser_id = wanted.browser_id
         self._background = tasks.Background(grace=GRACE)
         self._running: dict[SessionId, chromium.Chromium] = {}

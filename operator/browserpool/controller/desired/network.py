@@ -14,8 +14,9 @@ from pydantic import Field
 from browserpool.controller.desired import labels, pod
 from browserpool.model import addresses
 from browserpool.model.addresses import Network
+from browserpool.model.egress import Cidr
 from browserpool.model.names import PoolName
-from browserpool.model.pool import BrowserPool, Cidr, NetworkPolicy
+from browserpool.model.pool import BrowserPool, NetworkPolicy
 
 ROUTER_PORT = 8080
 _EVERYWHERE: Final = ipaddress.IPv4Network("0.0.0.0/0")

@@ -10,7 +10,7 @@ from browserpool.lib import web as lib_web
 from browserpool.model import browsers as model
 from browserpool.model import claims, pool, states
 from browserpool.router import devtools, services
-from browserpool.store import browsers, sessions
+from browserpool.store import everywhere, sessions
 
 MOST = 1000
 """Sessions in one answer."""
@@ -36,7 +36,7 @@ async def pressure(call: services.Call) -> web.StreamResponse:
     """GET /pressure: browserless': how full the caller's pools are; ``Accept: text/plain``: 200 or 503."""
     allowed = call.token.pools
     specs = {name: spec for name, spec in call.services.catalog.pools.items() if allowed is None or name in allowed}
-    counts = [one for one in await browsers.counts(call.services.db) if one.pool in specs]
+    counts = [one for one in await everywhere.counts(call.services.databases) if one.pool in specs]
     waiting = call.services.claiming.waiting
     load = Load(
         ready=_number(counts, states.BrowserState.READY),
@@ -80,7 +80,7 @@ def told(load: Load, *, message: str, date: int, rejected: int) -> dict[str, Any
 
 async def listing(call: services.Call) -> web.StreamResponse:
     """GET /sessions: browserless': the caller's sessions that run."""
-    found = await sessions.listing(call.services.db, token=call.owner, limit=MOST)
+    found = await everywhere.listing(call.services.databases, token=call.owner, limit=MOST)
     return lib_web.json_response(
         [
             {

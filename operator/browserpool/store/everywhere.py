@@ -1,0 +1,303 @@
+"""What concerns all regions, asked of each of their databases: where a session is, what there is to list, to renew, to end.
+
+A database that cannot be used now has no part in a list; who looks for one thing, and does not find it elsewhere, is told that it is away.
+"""
+
+import asyncio
+import dataclasses
+import datetime
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
+from browserpool.model import errors, recordings, sessions
+from browserpool.model.browsers import Browser, Count
+from browserpool.model.claims import CloseReason
+from browserpool.model.databases import DatabaseName
+from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
+from browserpool.model.regions import RegionStatus
+from browserpool.model.tokens import Day
+from browserpool.store import browsers, connect, databases, leases, regions, usage
+from browserpool.store import recordings as stored_recordings
+from browserpool.store import sessions as stored
+
+Answer = TypeVar("Answer")
+
+
+# ---------------------------------------------------------------- leases
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """The sessions that were renewed, and the databases whose sessions nobody could ask for."""
+
+    sessions: frozenset[SessionId]
+    away: dict[DatabaseName, errors.Unavailable]
+
+
+async def renew(all_: databases.Databases, *, holder: HolderId, leases_: Sequence[sessions.Held]) -> Renewed:
+    """``leases.renew`` in each database that has some of them."""
+    by_database: dict[DatabaseName, list[sessions.Held]] = {}
+    for held in leases_:
+        by_database.setdefault(held.database, []).append(held)
+
+    async def one(name: DatabaseName) -> frozenset[SessionId] | errors.Unavailable:
+        try:
+            return await leases.renew(all_.of(name), holder=holder, leases=by_database[name])
+        except errors.Unavailable as error:
+            return error
+
+    names = list(by_database)
+    answers = await asyncio.gather(*map(one, names))
+    renewed = frozenset[SessionId]().union(*(one for one in answers if isinstance(one, frozenset)))
+    away = {name: one for name, one in zip(names, answers, strict=True) if isinstance(one, errors.Unavailable)}
+    return Renewed(sessions=renewed, away=away)
+
+
+async def release_all(
+    all_: databases.Databases, *, holder: HolderId, reason: CloseReason = CloseReason.SHUTDOWN
+) -> list[sessions.Ended]:
+    """``leases.release_all`` in all of them."""
+    return _joined(await _each(all_, lambda db: leases.release_all(db, holder=holder, reason=reason)))
+
+
+# ---------------------------------------------------------------- sessions
+
+
+async def live(all_: databases.Databases, session_id: SessionId) -> sessions.Session | None:
+    """The live session of this id, wherever it is.
+
+    Raises:
+        errors.Unavailable: it is not in those that answer.
+    """
+    return await _found(all_, lambda db: stored.live(db, session_id))
+
+
+async def history(all_: databases.Databases, session_id: SessionId) -> sessions.Past | None:
+    """The ended session of this id, if it is still remembered; raises as ``live``."""
+    return await _found(all_, lambda db: stored.history(db, session_id))
+
+
+async def listing(
+    all_: databases.Databases,
+    *,
+    token: TokenName | None = None,
+    pools: Collection[PoolName] | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[sessions.Session]:
+    """Live sessions, as of ``sessions.listing``."""
+
+    def some(db: connect.Database) -> Awaitable[list[sessions.Session]]:
+        return stored.listing(db, token=token, pools=pools, limit=limit + offset)
+
+    return _page(await _each(all_, some), _started, limit=limit, offset=offset)
+
+
+async def past(
+    all_: databases.Databases,
+    *,
+    token: TokenName | None = None,
+    pools: Collection[PoolName] | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[sessions.Past]:
+    """Ended sessions, as of ``sessions.past``."""
+
+    def some(db: connect.Database) -> Awaitable[list[sessions.Past]]:
+        return stored.past(db, token=token, pools=pools, limit=limit + offset)
+
+    return _page(await _each(all_, some), _ended, limit=limit, offset=offset)
+
+
+async def prefixed(all_: databases.Databases, prefix: str) -> list[sessions.Session]:
+    """Live sessions, as of ``sessions.prefixed``.
+
+    Raises:
+        errors.Unavailable: one of the databases is away, and may have some.
+    """
+    _require_all(all_)
+    return _joined(await _each(all_, lambda db: stored.prefixed(db, prefix)))
+
+
+def _started(one: sessions.Session) -> tuple[datetime.datetime, str]:
+    return one.started_at, one.session_id
+
+
+def _ended(one: sessions.Past) -> tuple[datetime.datetime, str]:
+    return one.ended_at, one.session_id
+
+
+# ---------------------------------------------------------------- browsers, recordings, usage
+
+
+async def counts(all_: databases.Databases) -> list[Count]:
+    """``browsers.counts`` of all of them, added up."""
+    sums: dict[tuple[str, str, str], Count] = {}
+    for _, found in await _each(all_, browsers.counts):
+        for one in found:
+            key = (one.pool, one.region, one.state.value)
+            before = sums.get(key)
+            sums[key] = one if before is None else dataclasses.replace(one, number=one.number + before.number)
+    return [sums[key] for key in sorted(sums)]
+
+
+async def browsers_listing(all_: databases.Databases) -> list[Browser]:
+    """All browsers, by name."""
+    return sorted(_joined(await _each(all_, browsers.listing)), key=lambda one: one.browser_id)
+
+
+async def regions_listing(all_: databases.Databases) -> list[RegionStatus]:
+    """All regions, by name; of one that is in several databases, while it moves, the worst of what they say."""
+    found: dict[RegionName, RegionStatus] = {}
+    for _, listed in await _each(all_, regions.listing):
+        for one in listed:
+            other = found.get(one.region, one)
+            found[one.region] = RegionStatus(
+                region=one.region,
+                lag=max(one.lag, other.lag),
+                stale=one.stale or other.stale,
+                writers=max(one.writers, other.writers),
+            )
+    return [found[name] for name in sorted(found)]
+
+
+async def product(all_: databases.Databases) -> str | None:
+    """What some browser's Chromium calls itself."""
+    return next((found for _, found in await _each(all_, browsers.product) if found), None)
+
+
+async def sweep(all_: databases.Databases) -> None:
+    """``browsers.sweep`` in all of them."""
+    await _each(all_, browsers.sweep)
+
+
+async def recording(
+    all_: databases.Databases, session_id: SessionId
+) -> tuple[DatabaseName, recordings.Recording] | None:
+    """What is known of the session's recording, and where it is; raises as ``live``."""
+    for name, found in await _each(all_, lambda db: stored_recordings.get(db, session_id)):
+        if found is not None:
+            return name, found
+    _require_all(all_)
+    return None
+
+
+async def prune_recordings(all_: databases.Databases, *, older_than: float) -> None:
+    """``recordings.prune`` in all of them."""
+    await _each(all_, lambda db: stored_recordings.prune(db, older_than=older_than))
+
+
+async def count_usage(all_: databases.Databases, *, every: float) -> None:
+    """``usage.count`` in all of them."""
+    await _each(all_, lambda db: usage.count(db, every=every))
+
+
+async def usage_today(all_: databases.Databases) -> Day:
+    """``usage.today`` of all of them, added up; the day is the installation's own database's."""
+    (_, first), *others = await _each(all_, usage.today)
+    seconds = dict(first.seconds)
+    for _, day in others:
+        if day.ends_at == first.ends_at:
+            for token, spent in day.seconds.items():
+                seconds[token] = seconds.get(token, 0.0) + spent
+    return dataclasses.replace(first, seconds=seconds)
+
+
+# ---------------------------------------------------------------- how each is asked
+
+
+Row = TypeVar("Row", sessions.Session, sessions.Past, sessions.Ended, Browser)
+"""What says which database it is of."""
+
+
+async def _each(
+    all_: databases.Databases, ask: Callable[[connect.Database], Awaitable[Answer]]
+) -> list[tuple[DatabaseName, Answer]]:
+    return await each(all_, lambda _, db: ask(db))
+
+
+async def each(
+    all_: databases.Databases, ask: Callable[[DatabaseName, connect.Database], Awaitable[Answer]]
+) -> list[tuple[DatabaseName, Answer]]:
+    """The answers of those that can be used, the installation's own first. One that fails meanwhile has no part in it.
+
+    Raises:
+        errors.Unavailable: the installation's own is away.
+    """
+    (home, own), *regional = all_.open()
+    if not regional:
+        return [(home, await ask(home, own))]
+
+    async def one(name: DatabaseName, db: connect.Database) -> tuple[DatabaseName, Answer] | None:
+        try:
+            return name, await ask(name, db)
+        except errors.Unavailable:
+            all_.suspect(name)
+            return None
+
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(one(name, db)) for name, db in regional]
+        first = group.create_task(_kept(ask(home, own)))
+    kept = first.result()
+    if isinstance(kept, errors.Unavailable):
+        raise kept
+    return [(home, kept), *(found for task in others if (found := task.result()) is not None)]
+
+
+async def _kept(asked: Awaitable[Answer]) -> Answer | errors.Unavailable:
+    try:
+        return await asked
+    except errors.Unavailable as error:
+        return error
+
+
+async def _found(all_: databases.Databases, ask: Callable[[connect.Database], Awaitable[Row | None]]) -> Row | None:
+    """What one of them has.
+
+    Raises:
+        errors.Unavailable: none of those that answer has it, and another is away.
+    """
+    opened = all_.open()
+    if len(opened) == 1:
+        found = await ask(all_.home)
+    else:
+        found, trouble = None, None
+        for (name, _), answer in zip(opened, await asyncio.gather(*(_kept(ask(db)) for _, db in opened)), strict=True):
+            if isinstance(answer, errors.Unavailable):
+                trouble = answer
+                all_.suspect(name)
+            elif answer is not None and found is None:
+                found = dataclasses.replace(answer, database=name)
+        if found is None and trouble is not None:
+            raise trouble
+    if found is None:
+        _require_all(all_)
+    return found
+
+
+def _require_all(all_: databases.Databases) -> None:
+    for why in all_.away().values():
+        raise errors.Unavailable(why, retry_after=connect.RETRY_AFTER)
+
+
+def _joined(answers: Iterable[tuple[DatabaseName, Iterable[Row]]]) -> list[Row]:
+    """All their rows, each with the database that it is of."""
+    return [
+        row if row.database == name else dataclasses.replace(row, database=name)
+        for name, rows in answers
+        for row in rows
+    ]
+
+
+def _page(
+    answers: Sequence[tuple[DatabaseName, list[Row]]],
+    when: Callable[[Row], tuple[datetime.datetime, str]],
+    *,
+    limit: int,
+    offset: int,
+) -> list[Row]:
+    """A page of all their rows, the newest first."""
+    rows = _joined(answers)
+    if len(answers) > 1:
+        rows.sort(key=when, reverse=True)
+    return rows[offset : offset + limit]
