@@ -15,7 +15,7 @@ from browserpool.model import nodes as model_nodes
 from browserpool.model import tokens as model
 from browserpool.model.databases import DatabaseName
 from browserpool.model.names import NodeName, PoolName
-from browserpool.store import connect, nodes, pools, tokens
+from browserpool.store import connect, nodes, pools, region_databases, tokens
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ class Catalog:
         self._now = now
         self._pools: dict[PoolName, pool.PoolSpec] = {}
         self._tokens: dict[bytes, model.Token] = {}
+        self._databases: frozenset[DatabaseName] = frozenset()
         self._nodes: dict[NodeName, model_nodes.Node] = {}
         self._nodes_at = -math.inf
         self._tried_at = -math.inf
@@ -49,9 +50,10 @@ class Catalog:
 
     @property
     def databases(self) -> frozenset[DatabaseName]:
-        """Every database that a pool's region names."""
+        """Every database that may have browsers: those that pools name, and what is left of others."""
         specs = self._pools.values()
-        return frozenset(name for spec in specs for region in spec.regions for name in region.databases)
+        named = frozenset(name for spec in specs for region in spec.regions for name in region.databases)
+        return named | self._databases
 
     @property
     def tokens(self) -> Collection[model.Token]:
@@ -76,6 +78,7 @@ class Catalog:
         self._tried_at = self._now()
         found_pools = await pools.listing(self._db)
         found_tokens = await tokens.listing(self._db)
+        self._databases = frozenset(await region_databases.listing(self._db))
         self._pools = {one.name: one.spec for one in found_pools}
         self.backed = any(region.backup_router for spec in self._pools.values() for region in spec.regions)
         self._tokens = {one.hash: one for one in found_tokens}

@@ -9,6 +9,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ================ ========================================================================================
 ``connect``      the pool of connections; deadlines, one retry on a broken connection, errors mapped
 ``databases``    the installation's database and those of regions: opened, watched
+``region_databases`` which of them there are, for the routers
 ``everywhere``   what concerns all of them: sessions wherever they are, lists, renewals
 ``claims``       a claim that may have to look in several of them
 ``writers``      the batch writer of each of them

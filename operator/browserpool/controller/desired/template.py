@@ -5,13 +5,15 @@ import hashlib
 import orjson
 
 from browserpool.model.canary import Canary
+from browserpool.model.databases import HOME
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
 
 
 def hashed(spec: PoolSpec, region: Region) -> str:
     """Ten hex digits over what a browser is started with; a browser whose row has others is out of date.
 
-    Numbers of replicas, queues, leases and refill are left out: changing them replaces nothing.
+    Numbers of replicas, queues, leases and refill are left out: changing them replaces nothing. Its database is not: a browser that is
+    registered in another one is replaced, which is how a region moves.
     """
     parts = {
         "template": spec.template,
@@ -21,6 +23,8 @@ def hashed(spec: PoolSpec, region: Region) -> str:
         "egress": spec.egress.model_dump(mode="json"),
         "nodeSelector": region.node_selector,
     }
+    if (database := region.databases[0]) != HOME:
+        parts["database"] = database
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
 
 

@@ -172,6 +172,12 @@ create table pools (
     updated_at timestamptz not null default now()
 );
 
+-- Written by: controller or `up`. The databases of regions (model/databases.py) in which there may be browsers: those that pools name, and
+-- those that still have some of a pool that is gone. Routers open them.
+create table region_databases (
+    name text collate "C" primary key
+);
+
 -- Written by: controller. Which region and zone each node of a cluster is of; empty: its labels do not say. Routers read it for
 -- requests that name a node and nothing else.
 create table nodes (
