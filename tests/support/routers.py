@@ -72,6 +72,8 @@ class Agent:
     browser_id: names.BrowserId
     router_url: str
     client: aiohttp.ClientSession
+    database: str = ""
+    """The one that its browser is registered in, as a region names it."""
     does: Does = answers_png
     product: str = "Chrome/156.0.0.0"
     gate: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -142,7 +144,7 @@ class Agent:
 
     def _bearer(self) -> dict[str, str]:
         token = credentials.agent_token(signing_key=SIGNING_KEY, browser_id=self.browser_id)
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {token}", agentapi.DATABASE: self.database}
 
     async def hello(self) -> None:
         word = {"browser_id": self.browser_id, "address": self.address, "chromium": self.product}
@@ -328,11 +330,19 @@ class Rig:
         await pools.put(self.database, manifest)
         await self.running.services.catalog.reload()
 
-    async def make_agent(self, manifest: pool.BrowserPool, ordinal: int, *, region: str | None = None) -> Agent:
+    async def make_agent(
+        self,
+        manifest: pool.BrowserPool,
+        ordinal: int,
+        *,
+        region: str | None = None,
+        database: tuple[str, connect.Database] | None = None,
+    ) -> Agent:
         where = names.RegionName(region or manifest.spec.regions[0].name)
         browser_id = names.browser_id(pool=manifest.name, region=where, ordinal=ordinal)
+        database_name, db = database or ("", self.database)
         await browser_rows.register(
-            self.database,
+            db,
             browsers.Registration(
                 browser_id=browser_id,
                 pool=manifest.name,
@@ -342,7 +352,7 @@ class Rig:
                 template_hash="t",
             ),
         )
-        agent = Agent(browser_id=browser_id, router_url=self.url, client=self.client)
+        agent = Agent(browser_id=browser_id, router_url=self.url, client=self.client, database=database_name)
         await agent.start(self.background)
         self.agents.append(agent)
         return agent

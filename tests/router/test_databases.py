@@ -1,0 +1,371 @@
+"""A region with a database of its own: what is there, what happens while it is away, and how the region moves."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from browserpool.lib import clock
+from browserpool.model import agentapi, credentials, names, pool
+from browserpool.store import browsers, connect, region_databases, regions, sessions
+from support import postgres, routers, waiting
+
+SHOT = "/v1/screenshot"
+BODY = {"html": "x"}
+EU = "eu-db/dsn"
+REF = {"databaseSecretRef": {"name": "eu-db"}}
+SPEC: dict[str, Any] = {
+    "regions": [{"name": "us"}, {"name": "eu", "backup": "us", **REF}],
+    "onEmpty": {"mode": "Fail"},
+}
+
+
+@dataclasses.dataclass(kw_only=True)
+class Two:
+    """A router, the installation's own database (``rig.database``) and region eu's, whose server is the test's to stop."""
+
+    rig: routers.Rig
+    eu: connect.Database
+    server: postgres.Server
+    secrets: pathlib.Path
+    manifest: pool.BrowserPool
+    us: routers.Agent
+    there: routers.Agent
+
+    async def shot(self, region: str = "eu") -> routers.Answer:
+        return await self.rig.post(f"{SHOT}?region={region}", BODY)
+
+    async def ready(self, region: str = "eu") -> None:
+        db = self.eu if region == "eu" else self.rig.database
+        where = {"pool": self.manifest.name, "region": names.RegionName(region), "most": 1}
+
+        async def known() -> bool:
+            with contextlib.suppress(Exception):
+                return await browsers.ready(db, **where) == 1
+            return False
+
+        await waiting.until(known, deadline=30)
+
+    async def served_by_eu(self) -> None:
+        """Wait until region eu serves by itself."""
+
+        async def own() -> bool:
+            answer = await self.shot()
+            return (answer.status, answer.headers.get("X-Browserpool-Region")) == (200, "eu")
+
+        await waiting.until(own, deadline=30, every=0.2)
+
+
+async def made_pool(rig: routers.Rig, **spec: Any) -> pool.BrowserPool:
+    manifest = pool.BrowserPool(
+        metadata=pool.Metadata(name="pair"), spec=pool.PoolSpec.model_validate({**SPEC, **spec})
+    )
+    await routers.pools.put(rig.database, manifest)
+    parts = rig.running.services
+    await parts.catalog.reload()
+    parts.databases.follow(parts.catalog.databases)
+    await parts.databases.tried(within=10)
+    return manifest
+
+
+@pytest.fixture
+async def two(
+    dsn: str, database: connect.Database, own_postgres: tuple[postgres.Server, str], tmp_path: pathlib.Path
+) -> AsyncIterator[Two]:
+    server, eu_dsn = own_postgres
+    (tmp_path / "eu-db").mkdir()
+    (tmp_path / "eu-db" / "dsn").write_text(eu_dsn + "\n")
+    async with (
+        connect.opened(eu_dsn, process="tests") as eu,
+        routers.rig(
+            dsn, database, regions=("us", "eu"), region="us", secrets_dir=str(tmp_path), recordings=True
+        ) as rig,
+    ):
+        manifest = await made_pool(rig)
+        us = await rig.make_agent(manifest, 0, region="us")
+        there = await rig.make_agent(manifest, 0, region="eu", database=(EU, eu))
+        made = Two(rig=rig, eu=eu, server=server, secrets=tmp_path, manifest=manifest, us=us, there=there)
+        await made.ready("us")
+        await made.ready("eu")
+        yield made
+
+
+# ---------------------------------------------------------------- where what is
+
+
+async def test_a_regions_browsers_and_sessions_are_in_its_database(two: Two) -> None:
+    answer = await two.shot()
+    assert (answer.status, answer.headers["X-Browserpool-Locality"]) == (200, "region")
+    assert len(two.there.served) == 1
+    await two.ready()
+    [past] = await sessions.past(two.eu)
+    assert past.region == "eu"
+    assert await sessions.past(two.rig.database) == []
+
+
+async def test_sessions_of_all_databases_are_listed_found_and_ended(two: Two) -> None:
+    made = [await two.rig.post(f"/devtools/browser?region={region}") for region in ("eu", "us")]
+    ids = [answer.json["sessionId"] for answer in made]
+    listed = await two.rig.request("GET", "/devtools/session")
+    assert [one["sessionId"] for one in listed.json] == ids[::-1], "newest first"
+    assert [
+        one["sessionId"] for one in (await two.rig.request("GET", "/devtools/session?limit=1&offset=1")).json
+    ] == ids[:1]
+    # As another router would find them.
+    for held in two.rig.running.services.claiming.holding.all():
+        two.rig.running.services.claiming.holding._held.pop(held.session_id)
+    for session in ids:
+        assert (await two.rig.request("GET", f"/devtools/session/{session}")).status == 200
+        async with two.rig.client.ws_connect(
+            f"{two.rig.ws}/devtools/browser/{session}", headers=two.rig.bearer()
+        ) as socket:
+            await socket.send_str("again")
+            assert (await socket.receive(timeout=10)).data == "again"
+        assert (await two.rig.request("DELETE", f"/devtools/browser/{session}")).status == 200
+    await two.ready()
+    history = (await two.rig.request("GET", "/v1/history")).json["history"]
+    assert {one["sessionId"] for one in history} == set(ids)
+    assert (await two.rig.request("GET", f"/devtools/session/{ids[0]}")).json["closeReasonText"] == "NormalClosure"
+
+
+async def test_all_are_counted(two: Two) -> None:
+    secret = await two.rig.make_token("all", admin=True)
+    status = (await two.rig.request("GET", "/v1/status", secret=secret)).json
+    assert [one["browser_id"] for one in status["browsers"]] == ["pair-eu-0", "pair-us-0"]
+    assert [region["states"]["ready"] for region in status["pools"][0]["regions"]] == [1, 1]
+    assert status["databases_away"] == []
+    pressure = (await two.rig.request("GET", "/pressure")).json["pressure"]
+    assert (pressure["maxConcurrent"], pressure["isAvailable"]) == (2, True)
+
+
+async def test_a_tokens_share_and_time_are_counted_over_all(two: Two) -> None:
+    for region in ("eu", "us"):
+        assert (await two.rig.post(f"/devtools/browser?region={region}")).status == 200
+    limits = (await two.rig.request("GET", "/v1/limits")).json
+    assert len(limits["activeSessions"]) == 2
+
+    async def both_counted() -> bool:
+        day = [await routers.app.everywhere.usage.today(db) for db in (two.eu, two.rig.database)]
+        return all(one.seconds.get(names.TokenName("tester")) for one in day)
+
+    await waiting.until(both_counted)
+    found = (await two.rig.request("GET", "/v1/limits")).json["usedBrowserTimeSeconds"]
+    assert found > 0
+
+
+async def test_lag_is_recorded_where_the_regions_browsers_are(two: Two) -> None:
+    async def writers(db: connect.Database) -> dict[str, int]:
+        return {one.region: one.writers for one in await regions.listing(db)}
+
+    async def apart() -> bool:
+        return await writers(two.eu) == {"eu": 1} and (await writers(two.rig.database)).get("us") == 1
+
+    await waiting.until(apart)
+    assert (await writers(two.rig.database))["eu"] == 0
+
+
+async def test_a_recording_is_kept_beside_its_session(two: Two) -> None:
+    made = await two.rig.post("/devtools/browser?region=eu&recording=true")
+    session = made.json["sessionId"]
+    token = credentials.agent_token(signing_key=routers.SIGNING_KEY, browser_id=two.there.browser_id)
+    part = {
+        "browser_id": two.there.browser_id,
+        "session_id": session,
+        "number": 0,
+        "final": True,
+        "events": [["A", '{"type":4,"timestamp":1000}']],
+    }
+    answer = await two.rig.post(agentapi.ROUTER_RECORDING, part, secret=token, headers={agentapi.DATABASE: EU})
+    assert answer.status == 200
+    await two.rig.request("DELETE", f"/devtools/browser/{session}")
+
+    async def kept() -> bool:
+        found = await two.rig.request("GET", f"/v1/recording/{session}")
+        return found.status == 200 and found.json["result"]["events"] == {"A": [{"type": 4, "timestamp": 1000}]}
+
+    await waiting.until(kept)
+
+
+# ---------------------------------------------------------------- away
+
+
+async def test_a_database_that_is_down_spills_its_region_and_leaves_the_others(two: Two) -> None:
+    two.server.stop("immediate")
+    for _ in range(5):
+        began = clock.monotonic()
+        answer = await two.shot()
+        assert (answer.status, answer.headers["X-Browserpool-Locality"]) == (200, "backup"), answer.body
+        assert clock.monotonic() - began < 10
+        await two.ready("us")
+        assert (await two.shot("us")).status == 200
+        await two.ready("us")
+    secret = await two.rig.make_token("all", admin=True)
+
+    async def said() -> list[str]:
+        return list((await two.rig.request("GET", "/v1/status", secret=secret)).json["databases_away"])
+
+    [why] = await waiting.until(said)
+    assert why.startswith("The database of Secret eu-db (key dsn) ")
+    two.server.start()
+    await two.served_by_eu()
+    assert await said() == []
+
+
+async def test_one_that_hangs_spills_too(two: Two) -> None:
+    postmaster = int((two.server.data / "postmaster.pid").read_text().splitlines()[0])
+    stopped = [
+        postmaster,
+        *map(int, pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()),
+    ]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = await two.shot()
+        assert (answer.status, answer.headers["X-Browserpool-Locality"]) == (200, "backup"), answer.body
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    await two.served_by_eu()
+    # What it did of the claim that nobody waited for is over too.
+    await two.ready()
+
+
+async def test_where_nothing_may_spill_the_answer_is_clear_and_soon(two: Two) -> None:
+    await made_pool(two.rig, spillover="Never")
+    two.server.stop("immediate")
+    began = clock.monotonic()
+    for _ in range(3):
+        answer = await two.shot()
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+        assert "Secret eu-db" in answer.message or "database" in answer.message
+    assert clock.monotonic() - began < 60
+    assert (await two.shot("us")).status == 200
+    two.server.start()
+    await two.served_by_eu()
+
+
+async def test_sessions_outlive_their_databases_absence(two: Two) -> None:
+    async with two.rig.client.ws_connect(
+        f"{two.rig.ws}/devtools/browser?region=eu&keep_alive=10000", headers=two.rig.bearer()
+    ) as socket:
+        await socket.send_str("before")
+        assert (await socket.receive(timeout=10)).data == "before"
+        two.server.stop("immediate")
+        for number in range(20):
+            await socket.send_str(f"meanwhile {number}")
+            assert (await socket.receive(timeout=10)).data == f"meanwhile {number}"
+            await asyncio.sleep(0.05)
+        [held] = two.rig.running.services.claiming.holding.all()
+        listed = await two.rig.request("GET", "/devtools/session")
+        assert (listed.status, listed.json) == (200, []), "what can be listed is"
+        # Neither there nor over: nobody can say.
+        assert (await two.rig.request("GET", "/devtools/session/unheard-of")).status == 503
+        two.server.start()
+
+        async def renewed() -> bool:
+            with contextlib.suppress(Exception):
+                live = await sessions.live(two.eu, held.session_id)
+                return live is not None and held.renewed_at > 0
+            return False
+
+        await waiting.until(renewed, deadline=30)
+        await two_alive(two, socket)
+    await two.ready()
+
+
+async def two_alive(two: Two, socket: Any) -> None:
+    """Traffic goes on, and the lease is renewed: it is there after longer than it was given."""
+    end = clock.monotonic() + 12
+    while clock.monotonic() < end:
+        await socket.send_str("after")
+        assert (await socket.receive(timeout=10)).data == "after"
+        await asyncio.sleep(0.5)
+    [held] = two.rig.running.services.claiming.holding.all()
+    assert await sessions.live(two.eu, held.session_id) is not None
+
+
+async def test_a_connection_string_may_come_late_and_change(
+    dsn: str, database: connect.Database, own_postgres: tuple[postgres.Server, str], tmp_path: pathlib.Path
+) -> None:
+    _, eu_dsn = own_postgres
+    async with (
+        connect.opened(eu_dsn, process="tests") as eu,
+        routers.rig(dsn, database, regions=("us", "eu"), region="us", secrets_dir=str(tmp_path)) as rig,
+    ):
+        manifest = await made_pool(rig, spillover="Never")
+        answer = await rig.post(f"{SHOT}?region=eu", BODY)
+        assert answer.status == 503
+        assert "Secret eu-db is not mounted here" in answer.message
+        (tmp_path / "eu-db").mkdir()
+        (tmp_path / "eu-db" / "dsn").write_text("host=/nowhere dbname=none")
+        parts = rig.running.services
+
+        async def refused() -> bool:
+            return "gave no connection" in parts.databases.away()[EU]  # type: ignore[index]
+
+        await waiting.until(refused, deadline=20)
+        (tmp_path / "eu-db" / "dsn").write_text(eu_dsn)
+        await waiting.until(lambda: not parts.databases.away(), deadline=20)
+        await rig.make_agent(manifest, 0, region="eu", database=(EU, eu))
+
+        async def served() -> bool:
+            return (await rig.post(f"{SHOT}?region=eu", BODY)).status == 200
+
+        await waiting.until(served)
+
+
+async def test_an_agent_of_a_database_that_nobody_names_is_told_so(two: Two) -> None:
+    two.there.database = "no-such/dsn"
+    answer = await two.there.beat()
+    assert answer["success"] is False
+    assert "no-such" in answer["errors"][0]["message"]
+
+
+async def test_what_no_pool_names_any_more_is_looked_after_as_long_as_the_controller_says(two: Two) -> None:
+    made = await two.rig.post("/devtools/browser?region=eu")
+    await region_databases.replace(two.rig.database, [EU])  # type: ignore[list-item]
+    await routers.pools.remove(two.rig.database, two.manifest.name)
+    parts = two.rig.running.services
+    await waiting.until(lambda: not parts.catalog.pools)
+    await asyncio.sleep(0.5)
+    assert (await two.rig.request("GET", f"/devtools/session/{made.json['sessionId']}")).status == 200
+    await region_databases.replace(two.rig.database, [])
+    await waiting.until(lambda: len(parts.databases.open()) == 1)
+
+
+# ---------------------------------------------------------------- moving
+
+
+async def test_while_a_region_moves_both_databases_serve_it(two: Two) -> None:
+    """From eu's database to the installation's own, where there is no browser yet."""
+    region = {"name": "eu", "movingFrom": REF}
+    await made_pool(two.rig, regions=[{"name": "us"}, region], spillover="Never")
+    old = await two.shot()
+    assert (old.status, len(two.there.served)) == (200, 1)
+    await two.ready()
+    new = await two.rig.make_agent(two.manifest, 1, region="eu")
+
+    async def known() -> bool:
+        where = {"pool": two.manifest.name, "region": names.RegionName("eu"), "most": 1}
+        return await browsers.ready(two.rig.database, **where) == 1
+
+    await waiting.until(known)
+    assert (await two.shot()).status == 200
+    assert (len(two.there.served), len(new.served)) == (1, 1)
+    await waiting.until(known)
+    # The new one is taken: the old one serves on.
+    held = await two.rig.post("/devtools/browser?region=eu&targets=true")
+    assert new.sessions[-1] == held.json["sessionId"]
+    assert (await two.shot()).status == 200
+    assert len(two.there.served) == 2
+    await two.ready()
+    # Without a browser in either it is empty, as ever.
+    assert (await two.rig.post("/devtools/browser?region=eu&targets=true")).status == 200
+    assert (await two.shot()).status == 503
