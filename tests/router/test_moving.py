@@ -20,7 +20,7 @@ from browserpool.model import errors
 from browserpool.model.names import PoolName, TokenName
 from browserpool.router.moving import serving
 from browserpool.store import connect, outcomes, sessions
-from support import postgres, routers, rude, waiting
+from support import maker, postgres, routers, rude, waiting
 
 SHOT = "/v1/screenshot"
 BODY = {"html": "x"}
@@ -418,6 +418,21 @@ async def test_a_client_that_breaks_off_ends_the_session_there(old: routers.Rig,
         socket._conn.transport.abort()
     await nothing_held(old)
     await old.until_ready("theirs")
+
+
+async def test_a_session_whose_client_left_before_it_was_made_is_ended(new: routers.Rig) -> None:
+    async def connected() -> None:
+        async with connecting(new):
+            pass
+
+    async with maker.serving() as other:
+        await new.make_pool(upstream={"url": other.url, "kind": "cloudflare", "percent": 0})
+        client = new.background.spawn(connected(), name="leaves")
+        await waiting.until(lambda: other.asked == 1)
+        client.cancel()
+        await waiting.until(lambda: new.running.services.quotas.running(TokenName("tester")) == 0)
+        other.gate.set()
+        await waiting.until(lambda: other.ended == other.made)
 
 
 async def test_an_old_browser_that_closes_closes_the_client(old: routers.Rig, new: routers.Rig) -> None:

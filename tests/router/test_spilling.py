@@ -16,10 +16,10 @@ import yarl
 from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.model import errors
-from browserpool.model.names import HolderId, PoolName, RegionName, SessionId
+from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
 from browserpool.router.spilling import breaker, rules
 from browserpool.store import connect, regions, remote_sessions
-from support import postgres, routers, rude, sidecars, waiting
+from support import maker, postgres, routers, rude, sidecars, waiting
 
 SHOT = "/v1/screenshot"
 BODY = {"html": "x"}
@@ -396,6 +396,20 @@ async def test_a_session_that_cannot_be_connected_to_is_not_left_behind(near: ro
         await launched(near)
     assert refused.value.status == 503
     await far.until_ready()
+
+
+@pytest.mark.parametrize("by_websocket", [False, True])
+async def test_a_session_whose_client_left_before_it_was_made_is_ended(near: routers.Rig, by_websocket: bool) -> None:
+    async with maker.serving() as other:
+        await near.make_pool(browsers_=0, **backed(other.url))
+        asks = launched(near) if by_websocket else near.post("/devtools/browser")
+        client = near.background.spawn(asks, name="leaves")
+        await waiting.until(lambda: other.asked == 1)
+        client.cancel()
+        await waiting.until(lambda: near.running.services.quotas.running(TokenName("tester")) == 0)
+        other.gate.set()
+        await waiting.until(lambda: other.ended == other.made)
+        assert await remote_sessions.get(near.database, SessionId(other.made[0])) is None
 
 
 HEADERS: list[tuple[dict[str, str], dict[str, str]]] = [

@@ -127,6 +127,34 @@ async def test_a_background_failure_is_logged(caplog):
     assert "background task failed" in caplog.text
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_work_goes_to_its_end_and_what_nobody_waits_for_is_handed_on(leaves: bool, fails: bool, caplog):
+    gate, unwanted = asyncio.Event(), []
+
+    async def work() -> int:
+        await gate.wait()
+        if fails:
+            raise ValueError("broken")
+        return 7
+
+    async with tasks.Background() as background:
+        caller = asyncio.get_running_loop().create_task(
+            background.to_its_end(work(), unwanted=unwanted.append, name="work")
+        )
+        await asyncio.sleep(0)
+        if leaves:
+            caller.cancel()
+            await asyncio.wait({caller})
+        gate.set()
+        await asyncio.wait({caller})
+    assert caller.cancelled() == leaves
+    assert unwanted == ([7] if leaves and not fails else [])
+    if not leaves:
+        assert (repr(caller.exception()) if fails else caller.result()) == ("ValueError('broken')" if fails else 7)
+    assert "background task failed" not in caplog.text
+
+
 async def test_clean_up_finishes_although_its_caller_is_cancelled():
     started, finished = asyncio.Event(), asyncio.Event()
 

@@ -6,6 +6,7 @@ release after the answer was sent): it holds the tasks, logs what fails, and is 
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -38,6 +39,19 @@ class Background:
         task.add_done_callback(self._finished)
         return task
 
+    async def to_its_end(self, work: Coroutine[Any, Any, T], *, unwanted: Callable[[T], object], name: str) -> T:
+        """What ``work`` gives or raises. It is done though the caller is cancelled meanwhile, and ``unwanted`` then gets what it gives.
+
+        For what leaves something behind elsewhere that only its answer names.
+        """
+        task = self.spawn(_settled(work), name=name)
+        try:
+            settled = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(functools.partial(_given_to, unwanted))
+            raise
+        return settled.result()
+
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -57,6 +71,24 @@ class Background:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def _settled(work: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+    settled = asyncio.get_running_loop().create_future()
+    try:
+        settled.set_result(await work)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where it is asked for
+        settled.set_exception(error)
+    return settled
+
+
+def _given_to(unwanted: Callable[[T], object], task: "asyncio.Task[asyncio.Future[T]]") -> None:
+    if task.cancelled():
+        return
+    if (error := task.result().exception()) is not None:
+        log.info("what nobody waits for any more failed", extra={"task": task.get_name(), "why": repr(error)})
+    else:
+        unwanted(task.result().result())
 
 
 async def finish(work: Coroutine[Any, Any, T], *, deadline: float) -> T:

@@ -78,22 +78,41 @@ async def _created(
     call: services.Call, wanted: target.Target, upstream: elsewhere.Upstream, headers: Mapping[str, str]
 ) -> Opened:
     """A session of Cloudflare's API, made before it is connected to: only so is it known what to end."""
+    background = call.services.background
+
+    def unused(made: _Made) -> None:
+        background.spawn(_ended(call, made.end), name="end a session at an upstream")
+
+    # It goes on though the client may have left: nobody else would know of the session.
+    made = await background.to_its_end(
+        _made(call, wanted, upstream, headers), unwanted=unused, name="make a session at an upstream"
+    )
+    try:
+        at = addresses.connection(upstream.url, made.session_id)
+        return Opened(socket=await _connected(call, at, headers), headers=made.headers, end=made.end)
+    except BaseException:  # whatever kept it from being used, a client that left too
+        unused(made)
+        raise
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    session_id: str
+    headers: Mapping[str, str]
+    end: End
+
+
+async def _made(
+    call: services.Call, wanted: target.Target, upstream: elsewhere.Upstream, headers: Mapping[str, str]
+) -> _Made:
     query = addresses.passed_on(call.request.query, only=frozenset({"keep_alive"}))
     url = addresses.sessions(upstream.url, query=query)
     async with call.services.remote.ask("POST", url, headers=headers, deadline=CREATE_DEADLINE) as answer:
         if answer.status != 200:
             raise await asking.refusal(answer)
         session_id = _said(await remote.whole(answer, most=_MOST), "sessionId")
-        served = asking.who_served(answer.headers, wanted)
-    end = End(url=addresses.session(upstream.url, session_id), upstream=upstream, headers=headers)
-    try:
-        at = addresses.connection(upstream.url, session_id)
-        return Opened(socket=await _connected(call, at, headers), headers=served, end=end)
-    except (
-        BaseException
-    ):  # whatever kept it from being used, a client that left too: nobody knows of the session but this router
-        call.services.background.spawn(_ended(call, end), name="end a session at an upstream")
-        raise
+        end = End(url=addresses.session(upstream.url, session_id), upstream=upstream, headers=headers)
+        return _Made(session_id=session_id, headers=asking.who_served(answer.headers, wanted), end=end)
 
 
 async def _chrome(call: services.Call, upstream: elsewhere.Upstream, headers: Mapping[str, str]) -> str:

@@ -55,14 +55,14 @@ async def created(call: services.Call, wanted: target.Target, to: elsewhere.Back
     """
     request = call.request
     body = await request.read() if request.can_read_body else b""
-    headers, url = serving.headers(call, to), rules.address(to, _PATH, query=request.query, pool=wanted.pool)
+    headers = serving.headers(call, to)
     serving.enter(call, to)
-    try:
-        async with call.services.remote.ask("POST", url, headers=headers, body=body, deadline=DEADLINE) as answer:
-            await serving.check(call, to, answer)
-            made = _created(await remote.whole(answer, most=_MOST), answer.status, answer.headers, wanted, to)
-    except errors.UpstreamFailed as error:
-        raise serving.away(call, to, error) from error
+    # Only its answer says which session it is: it is awaited though the client may have left, so that the session can be ended.
+    made = await call.services.background.to_its_end(
+        _made(call, wanted, to, headers=headers, body=body),
+        unwanted=lambda session: end(call, session),
+        name="make a session at another cluster's router",
+    )
     try:
         owner = remote_sessions.Remote(
             session_id=made.session_id,
@@ -75,6 +75,18 @@ async def created(call: services.Call, wanted: target.Target, to: elsewhere.Back
         end(call, made)
         raise
     return made
+
+
+async def _made(
+    call: services.Call, wanted: target.Target, to: elsewhere.BackupRouter, *, headers: Mapping[str, str], body: bytes
+) -> Created:
+    url = rules.address(to, _PATH, query=call.request.query, pool=wanted.pool)
+    try:
+        async with call.services.remote.ask("POST", url, headers=headers, body=body, deadline=DEADLINE) as answer:
+            await serving.check(call, to, answer)
+            return _created(await remote.whole(answer, most=_MOST), answer.status, answer.headers, wanted, to)
+    except errors.UpstreamFailed as error:
+        raise serving.away(call, to, error) from error
 
 
 def _created(
