@@ -370,6 +370,31 @@ async def test_a_connection_that_is_a_session_ends_it(near: routers.Rig, far: ro
     await far.until_ready()
 
 
+@pytest.mark.parametrize(("query", "lifetime"), [("?timeout=300", "10m"), ("?timeout=60000", "1s"), ("", "1s")])
+async def test_such_a_connection_lives_no_longer_than_it_may_here(
+    near: routers.Rig, far: routers.Rig, query: str, lifetime: str
+) -> None:
+    await near.make_pool(browsers_=0, sessions={"maxLifetime": lifetime}, **backed(far.url))
+    socket = await launched(near, f"/chromium{query}")
+    assert sidecars.said(socket, "Locality") == "remote"
+    talking = near.background.spawn(talk(socket), name="talk")
+    try:
+        async with asyncio.timeout(20):
+            while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+    finally:
+        talking.cancel()
+    assert (message.data, message.extra) == (1001, "the session's time is over")
+    await far.until_ready()
+
+
+async def talk(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """So that it is not idle."""
+    while not socket.closed:
+        await socket.send_str("still here")
+        await asyncio.sleep(0.02)
+
+
 async def test_a_sidecars_session_goes_through_both_routers(
     near: routers.Rig, far: routers.Rig, tmp_path: pathlib.Path
 ) -> None:

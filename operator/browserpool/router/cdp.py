@@ -39,7 +39,7 @@ async def launched(call: services.Call, wanted: target.Target, *, once: bool = F
         with call.services.outcomes.timed(wanted.pool, outcomes.CDP):
             browser = await _browser(call, wanted)
         if isinstance(browser, beyond.Opened):
-            return await _bridged_beyond(call, browser, once=once)
+            return await _bridged_beyond(call, wanted, browser, once=once)
         held, socket = browser
         count(held)
     return await _launched(call, wanted, held, socket, once=once)
@@ -58,9 +58,14 @@ async def _browser(
     )
 
 
-async def _bridged_beyond(call: services.Call, browser: beyond.Opened, *, once: bool) -> web.StreamResponse:
+async def _bridged_beyond(
+    call: services.Call, wanted: target.Target, browser: beyond.Opened, *, once: bool
+) -> web.StreamResponse:
+    session = browser.session
+    # A session that outlives its connection has the length that its own pool gives it.
+    most = wanted.request.max_lifetime if once else None
     try:
-        return await beyond.bridged(call, browser.socket, pool=browser.session.pool, headers=browser.session.headers)
+        return await beyond.bridged(call, browser.socket, pool=session.pool, headers=session.headers, most=most)
     finally:
         if once:
             beyond.end(call, browser.session)
@@ -90,7 +95,7 @@ async def _moving(call: services.Call, wanted: target.Target, *, once: bool) -> 
         if isinstance(browser, connecting.Opened):
             return await connecting.bridged(call, wanted, browser)
         if isinstance(browser, beyond.Opened):
-            return await _bridged_beyond(call, browser, once=once)
+            return await _bridged_beyond(call, wanted, browser, once=once)
         held, socket = browser
         count(held)
     return await _launched(call, wanted, held, socket, once=once)

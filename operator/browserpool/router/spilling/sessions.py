@@ -1,5 +1,6 @@
 """A CDP session at another cluster's router: made there, remembered here, and connected to by this router."""
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Mapping
@@ -144,12 +145,23 @@ def end(call: services.Call, session: Created) -> None:
 
 
 async def bridged(
-    call: services.Call, socket: bridge.Upstream, *, pool: PoolName, headers: Mapping[str, str]
+    call: services.Call,
+    socket: bridge.Upstream,
+    *,
+    pool: PoolName,
+    headers: Mapping[str, str],
+    most: float | None = None,
 ) -> web.StreamResponse:
-    """Join client and browser until one of them ends. Whether the session ends with it is for the other router to see."""
+    """Join client and browser until one of them ends, or for ``most`` seconds.
+
+    Whether the session ends with it is for the other router to see.
+    """
     client, gauge = bridge.accept(headers), metrics.SESSIONS_OPEN.labels(pool)
+    over, timer = asyncio.Event(), None
     gauge.inc()
     try:
+        if most is not None:
+            timer = asyncio.get_running_loop().call_later(most, over.set)
         await client.prepare(call.request)
         stopping = "this router is stopping; reconnect to the session by its id"
         await bridge.join(
@@ -158,7 +170,10 @@ async def bridged(
             sent=_unseen,
             received=_unseen,
             goodbye=lambda: None,
-            told=((call.services.cdp_stopping, lambda: (bridge.GOING_AWAY, stopping)),),
+            told=(
+                (over, lambda: (bridge.GOING_AWAY, "the session's time is over")),
+                (call.services.cdp_stopping, lambda: (bridge.GOING_AWAY, stopping)),
+            ),
         )
     except Exception as error:  # it is a WebSocket by now: nothing can be answered, so it ends and the log says why
         if not client.prepared:
@@ -166,6 +181,8 @@ async def bridged(
         log.warning("a CDP connection to another cluster broke", extra={"pool": pool, "why": repr(error)})
     finally:
         gauge.dec()
+        if timer is not None:
+            timer.cancel()
         call.services.background.spawn(bridge.hang_up(socket), name="close a connection to another cluster")
     return client
 
