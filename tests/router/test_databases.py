@@ -13,7 +13,8 @@ import pytest
 
 from browserpool.lib import clock
 from browserpool.model import agentapi, credentials, names, pool
-from browserpool.store import browsers, connect, region_databases, regions, sessions
+from browserpool.router import holding as holding_module
+from browserpool.store import browsers, connect, leases, region_databases, regions, sessions
 from support import postgres, routers, waiting
 
 SHOT = "/v1/screenshot"
@@ -278,6 +279,24 @@ async def test_sessions_outlive_their_databases_absence(two: Two) -> None:
         await waiting.until(renewed, deadline=30)
         await two_alive(two, socket)
     await two.ready()
+
+
+async def test_what_others_ended_is_dropped_though_another_database_is_away(two: Two) -> None:
+    for region in ("eu", "us"):
+        assert (await two.rig.post(f"/devtools/browser?region={region}")).status == 200
+    holding = two.rig.running.services.claiming.holding
+    held = {one.region: one for one in holding.all()}
+    held["eu"].active = True
+    two.server.stop("immediate")
+    await waiting.until(two.rig.running.services.databases.away, deadline=20)
+    # Another router ended it; this one looks when the lease that it knows of has long run out.
+    await leases.release(two.rig.database, session_id=held["us"].session_id, fence=held["us"].party.fence, clean=True)
+    held["us"].keep_alive = 0.1
+    await waiting.until(held["us"].over.is_set, deadline=20)
+    assert held["us"].why_over == holding_module.IDLE
+    assert not held["eu"].over.is_set()
+    two.server.start()
+    await waiting.until(lambda: not two.rig.running.services.databases.away(), deadline=20)
 
 
 async def two_alive(two: Two, socket: Any) -> None:

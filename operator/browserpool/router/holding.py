@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from browserpool.lib import clock, tasks
 from browserpool.model import claims, errors
@@ -155,23 +155,24 @@ class Holding:
         return soonest((one for one in self._held.values() if one.token == token), now=self._now())
 
     async def renew(self) -> None:
-        """Renew, in one statement, what is to be renewed; drop what could not be."""
+        """Renew what is to be renewed, in one statement for each database; drop what could not be.
+
+        Raises:
+            errors.Unavailable: a database is away; what is in the others was looked after.
+        """
         due = to_renew(self._held.values())
         for held in due:
             held.active = False
-        if due:
-            asked = [
-                model.Held(session_id=held.session_id, fence=held.party.fence, database=held.database) for held in due
-            ]
-            renewed = await everywhere.renew(self._stores, holder=self._holder, leases_=asked)
-            for name in renewed.away:
-                self._lost_at[name] = self._now()
-            for held in due:
-                held.active = held.active or held.database in renewed.away
-            self._settle([held for held in due if held.database not in renewed.away], renewed.sessions)
-            for error in renewed.away.values():
-                raise error
-        await self._check_overdue()
+        asked = [model.Held(session_id=held.session_id, fence=held.party.fence, database=held.database) for held in due]
+        renewed = await everywhere.renew(self._stores, holder=self._holder, leases_=asked)
+        for name in renewed.away:
+            self._lost_at[name] = self._now()
+        for held in due:
+            held.active = held.active or held.database in renewed.away
+        self._settle([held for held in due if held.database not in renewed.away], renewed.sessions)
+        await self._check_overdue(but=renewed.away)
+        for error in renewed.away.values():
+            raise error
 
     def _settle(self, due: list[Held], renewed: frozenset[SessionId]) -> None:
         now = self._now()
@@ -182,8 +183,9 @@ class Holding:
                 log.warning("a lease was lost", extra={"session": held.session_id, "browser": held.party.browser_id})
                 self.drop(held, why=LOST)
 
-    async def _check_overdue(self) -> None:
-        for held in overdue(self._held.values(), now=self._now()):
+    async def _check_overdue(self, *, but: Collection[DatabaseName]) -> None:
+        away = {*self._stores.away(), *but}
+        for held in overdue((one for one in self._held.values() if one.database not in away), now=self._now()):
             live = await sessions.live(self._stores.of(held.database), held.session_id)
             if live is None or live.fence != held.party.fence:
                 self.drop(held, why=IDLE)
