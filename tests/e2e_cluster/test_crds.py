@@ -114,6 +114,22 @@ def model_takes(manifest):
             "spec.regions[0].backupRouter.url in body should match",
         ),
         (
+            {"regions": [{"name": "eu", "movingFrom": {}}]},
+            "spec.regions[0].movingFrom: Invalid value: movingFrom must be another database than the one",
+        ),
+        (
+            {
+                "regions": [
+                    {
+                        "name": "eu",
+                        "databaseSecretRef": {"name": "eu"},
+                        "movingFrom": {"databaseSecretRef": {"name": "eu", "key": "dsn"}},
+                    }
+                ]
+            },
+            "spec.regions[0].movingFrom: Invalid value: movingFrom must be another database than the one",
+        ),
+        (
             {"regions": [{"name": f"r{n}", "near": [f"p{n}-{m}" for m in range(29)]} for n in range(9)]},
             "spec.regions: Invalid value: near may have 256 places in all regions together",
         ),
@@ -230,6 +246,22 @@ GOOD = [
                 "backupRouter": {"url": "https://far/p", "tokenSecretRef": {"name": "far"}, "pool": "main"},
             },
             {"name": "us", "near": ["US"]},
+        ]
+    },
+    {
+        "regions": [
+            {"name": "eu", "databaseSecretRef": {"name": "eu"}, "movingFrom": {}},
+            {"name": "us", "movingFrom": {"databaseSecretRef": {"name": "us", "key": "dsn"}}},
+            {
+                "name": "ap",
+                "databaseSecretRef": {"name": "far"},
+                "movingFrom": {"databaseSecretRef": {"name": "far", "key": "other"}},
+            },
+            {
+                "name": "sa",
+                "databaseSecretRef": {"name": "far"},
+                "movingFrom": {"databaseSecretRef": {"name": "near"}},
+            },
         ]
     },
     {"sessions": {"keepAlive": 90, "maxLifetime": "1h30m", "recycle": "Delete"}},

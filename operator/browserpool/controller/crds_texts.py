@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from browserpool.model import pool
+from browserpool.model.databases import DatabaseSecretKey
 
 Schema = dict[str, Any]
 
@@ -73,6 +74,9 @@ _ZERO = "(type(self.{0}) == int ? self.{0} == 0 : self.{0} == '0%')"
 _NETWORK = _rule("isCIDR(self) || isIP(self)", "must be a network such as 10.0.0.0/8 or fd00::/8, or an address")
 # Not ``self.?name == oldSelf.?name``, which the API server estimates as far too costly.
 _SAME = "(has(self.{0}) ? has(oldSelf.{0}) && self.{0} == oldSelf.{0} : !has(oldSelf.{0}))"
+# Objects have types of their own, and cannot be compared but by what they hold.
+_NOW_IN, _WAS_IN = "self.databaseSecretRef", "self.movingFrom.databaseSecretRef"
+_KEY = f"(has({{0}}.key) ? {{0}}.key : '{DatabaseSecretKey.model_fields['key'].default}')"
 _FIXED = ("poolRef", "region", "nodeName", "tokenName", "keepAlive", "ttl")
 
 
@@ -121,8 +125,8 @@ POOL_RULES: Final[Mapping[str, tuple[Schema, ...]]] = {
             field=".backupRouter",
         ),
         _rule(
-            "!has(self.movingFrom) || has(self.databaseSecretRef) != has(self.movingFrom.databaseSecretRef) || "
-            "(has(self.databaseSecretRef) && self.databaseSecretRef != self.movingFrom.databaseSecretRef)",
+            f"!has(self.movingFrom) || has({_NOW_IN}) != has({_WAS_IN}) || (has({_NOW_IN}) && "
+            f"({_NOW_IN}.name != {_WAS_IN}.name || {_KEY.format(_NOW_IN)} != {_KEY.format(_WAS_IN)}))",
             "movingFrom must be another database than the one that the region is in; name the one where it was, or leave it out",
             field=".movingFrom",
         ),
