@@ -4,6 +4,7 @@ Both routers are whole, with stores of their own; the browsers behind them are s
 """
 
 import base64
+import gzip
 import itertools
 import os
 import pathlib
@@ -231,6 +232,22 @@ async def test_a_refusal_that_breaks_off_is_one(new: routers.Rig, kind: str) -> 
         await new.make_pool(upstream={"url": f"http://127.0.0.1:{port}", "kind": kind, "percent": 0})
         answer = await new.post(SHOT, BODY)
     assert (answer.status, "no bro" in answer.message) == (503, True)
+
+
+@pytest.mark.parametrize("kind", ["cloudflare", "browserless"])
+@pytest.mark.parametrize("path", ["/v1/content", "/content"])
+async def test_odd_headers_and_a_body_that_is_compressed_unasked_are_made_plain(
+    new: routers.Rig, kind: str, path: str
+) -> None:
+    plain = b'{"success":true,"result":"<p>"}' if kind == "cloudflare" else b"<p>"
+    body = gzip.compress(plain)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nX-Browserpool-Node: n\x01\xe9\r\nContent-Length: %d\r\n\r\n"
+    async with rude.serving(rude.saying(head % len(body) + body)) as port:
+        await new.make_pool(upstream={"url": f"http://127.0.0.1:{port}", "kind": kind, "percent": 0})
+        answer = await new.post(path, BODY)
+    assert (answer.status, answer.headers["X-Browserpool-Node"]) == (200, "n \xe9")
+    assert "Content-Encoding" not in answer.headers
+    assert (answer.json["result"] if path == "/v1/content" else answer.body.decode()) == "<p>"
 
 
 @pytest.mark.parametrize("wrong", ["no file", "no such token", "no such address", "nobody there"])

@@ -4,7 +4,9 @@ The browsers behind them are stand-ins.
 """
 
 import asyncio
+import gzip
 import pathlib
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +19,7 @@ from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
+from browserpool.router import relay
 from browserpool.router.spilling import breaker, rules
 from browserpool.store import connect, regions, remote_sessions
 from support import maker, postgres, routers, rude, sidecars, waiting
@@ -245,6 +248,62 @@ async def test_a_refusal_that_breaks_off_is_one(near: routers.Rig) -> None:
         await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
         assert (await near.post(SHOT, BODY)).status == 503
     assert forwarded("full") == full + 1
+
+
+LATIN = b"Content-Disposition: attachment; filename=caf\xe9.png\r\nX-Browserpool-Node: n\x01\xe9\r\n"
+
+
+@pytest.mark.parametrize("path", [SHOT, "/screenshot"])
+@pytest.mark.parametrize("head", [b"", b"Content-Length: %d\r\n"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate"])
+async def test_odd_headers_and_a_body_that_is_compressed_unasked_are_made_plain(
+    near: routers.Rig, path: str, head: bytes, encoding: str
+) -> None:
+    body = {"identity": bytes, "gzip": gzip.compress, "deflate": zlib.compress}[encoding](THEIRS)
+    length = head % len(body) if head else b""
+    said = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Encoding: %s\r\n" % encoding.encode()
+    async with rude.serving(rude.saying(said + length + LATIN + b"\r\n" + body)) as port:
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        answer = await near.post(path, BODY)
+    assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, THEIRS, "image/png")
+    assert answer.headers["X-Browserpool-Node"] == "n \xe9"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=caf\xe9.png"
+    assert "Content-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"), [("br", b"x"), ("gzip, br", b"x"), ("nonsense", b"x"), ("gzip", b"no gzip")]
+)
+async def test_a_body_that_cannot_be_read_is_not_passed_on(near: routers.Rig, encoding: str, body: bytes) -> None:
+    said = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with rude.serving(rude.saying(said + body)) as port:
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        for path in (SHOT, "/screenshot"):
+            assert (await near.post(path, BODY)).status == 502
+        assert (await near.post("/devtools/browser")).status == 502
+
+
+async def test_a_small_body_that_becomes_a_large_one_passes_in_pieces(near: routers.Rig) -> None:
+    large = bytes(50_000_000)
+    body = gzip.compress(large)
+    said = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert len(body) < relay.WHOLE
+    async with rude.serving(rude.saying(said + body)) as port:
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        answer = await near.post(SHOT, BODY)
+    assert (answer.status, answer.body == large, "Content-Length" in answer.headers) == (200, True, False)
+
+
+async def test_odd_headers_of_a_session_there_reach_its_client(near: routers.Rig) -> None:
+    body = gzip.compress(b'{"sessionId": "00000000-0000-4000-8000-000000000001"}')
+    said = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n" % len(body)
+    async with rude.serving(rude.saying(said + LATIN + b"\r\n" + body)) as port:
+        await near.make_pool(browsers_=0, **FAILS, **backed(f"http://127.0.0.1:{port}"))
+        made = await near.post("/devtools/browser", headers={"Accept": "caf\udce9"})
+        assert (made.status, made.headers["X-Browserpool-Node"]) == (200, "n \xe9")
+        answer = await near.request("GET", f"/devtools/browser/{made.json['sessionId']}/json")
+        assert (answer.status, answer.json) == (200, {"sessionId": made.json["sessionId"]})
+        assert (answer.headers["X-Browserpool-Node"], "Content-Encoding" in answer.headers) == ("n \xe9", False)
 
 
 async def test_who_leaves_ends_the_request_at_the_other_cluster(near: routers.Rig, far: routers.Rig) -> None:

@@ -5,8 +5,10 @@ A handler is cancelled when its client goes away (aiohttp's default is to let it
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
 
 import orjson
 from aiohttp import web
@@ -14,6 +16,7 @@ from aiohttp import web
 from browserpool.lib import listening
 
 JSON = "application/json"
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @contextlib.asynccontextmanager
@@ -38,6 +41,18 @@ async def serve_on(app: web.Application, sockets: Sequence[socket.socket], *, gr
         yield
     finally:
         await asyncio.shield(runner.cleanup())
+
+
+def sendable(text: str) -> str:
+    """A header's value as it came, so that it can be sent on.
+
+    What is not UTF-8 is taken for Latin-1, which headers once were; a control character, which none may have, is a space (RFC 9110, 5.5).
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # aiohttp keeps bytes that it cannot decode as halves of surrogates
+        text = text.encode(errors="surrogateescape").decode("latin-1")
+    return _CONTROL.sub(" ", text)
 
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -83,20 +83,25 @@ async def passed_on(
         aiohttp.ClientError, TimeoutError: it broke off, and nothing was sent yet.
     """
     passed = multidict.CIMultiDict(headers)
-    if (answer.content_length or 0) <= WHOLE and answer.content_length is not None:
+    # The length of what is compressed says nothing of what it becomes.
+    length = None if "Content-Encoding" in answer.headers else answer.content_length
+    if length is not None and length <= WHOLE:
         passed.popall("Content-Length", None)
         body = await answer.read()
         if copy is not None:
             copy.add(body)
             copy.end()
         return web.Response(status=answer.status, body=body, headers=passed)
+    # What turns out not to be what it says does so with its first piece.
+    piece = await answer.content.readany()
     response = web.StreamResponse(status=answer.status, headers=passed)
     await response.prepare(request)
     try:
-        async for chunk in answer.content.iter_any():
+        while piece:
             if copy is not None:
-                copy.add(chunk)
-            await response.write(chunk)
+                copy.add(piece)
+            await response.write(piece)
+            piece = await answer.content.readany()
     except (aiohttp.ClientError, TimeoutError) as error:
         # Half of it is with the client: all that can still be said is that it is not whole.
         log.warning("an answer broke off", extra={"path": request.path, "why": repr(error)})

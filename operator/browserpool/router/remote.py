@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Self
 
 import aiohttp
+import multidict
 import yarl
 
+from browserpool.lib import web
 from browserpool.model import errors
 from browserpool.router import bridge
 
@@ -21,6 +23,10 @@ MOST_SAID: Final = 64 * 1024
 """Bytes of a complaint that are read."""
 WORDS: Final = 5.0
 """Seconds for a complaint's words, once its status is there."""
+
+_READABLE: Final = frozenset({"", "identity", "gzip", "deflate"})
+"""What aiohttp undoes by itself. It passes on what it does not know, and knows others only if further packages are there."""
+_OF_AN_ENCODING: Final = frozenset({"content-encoding", "content-length"})
 
 
 class Remote:
@@ -34,7 +40,6 @@ class Remote:
         self._session = aiohttp.ClientSession(
             # keepalive_timeout: under Node's five seconds, so that it is not the other who closes a connection in use.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
-            auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
             # What one caller's request is told to remember is not for the next one's.
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -54,8 +59,10 @@ class Remote:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, its body not read yet; ``deadline`` (seconds) covers the body too.
 
+        A body that is compressed all the same is decompressed as it is read: ``headers_of`` is what goes with it.
+
         Raises:
-            errors.UpstreamFailed: it cannot be reached, went away, or was too slow.
+            errors.UpstreamFailed: it cannot be reached, went away, was too slow, or compresses in a way that is not known here.
         """
         assert self._session is not None, "used outside of its context"
         data = io.BytesIO(body) if body is not None and len(body) >= PIECE else body
@@ -64,11 +71,12 @@ class Remote:
             async with self._session.request(
                 method,
                 yarl.URL(url, encoded=True),
-                headers=headers,
+                headers={"Accept-Encoding": "identity", **headers},
                 data=data,
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
+                _check_encoding(answer)
                 yield answer
 
     async def websocket(self, url: str, *, headers: Mapping[str, str]) -> bridge.Upstream:
@@ -84,6 +92,14 @@ class Remote:
                 return await self._session.ws_connect(
                     yarl.URL(url, encoded=True), headers=headers, max_msg_size=0, compress=0, decode_text=False
                 )
+
+
+def headers_of(answer: aiohttp.ClientResponse) -> multidict.CIMultiDict[str]:
+    """An answer's headers, fit to be sent on with its body as it is read here."""
+    left_out = _OF_AN_ENCODING if "Content-Encoding" in answer.headers else frozenset()
+    return multidict.CIMultiDict(
+        (name, web.sendable(text)) for name, text in answer.headers.items() if name.lower() not in left_out
+    )
 
 
 async def whole(answer: aiohttp.ClientResponse, *, most: int) -> bytes:
@@ -112,6 +128,15 @@ async def complaint(answer: aiohttp.ClientResponse) -> bytes:
 async def _gather(answer: aiohttp.ClientResponse, read: bytearray, *, most: int) -> None:
     while len(read) < most and (piece := await answer.content.read(most - len(read))):
         read += piece
+
+
+def _check_encoding(answer: aiohttp.ClientResponse) -> None:
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _READABLE:
+        raise errors.UpstreamFailed(
+            f"{answer.url.host} compresses its answers unasked, and not with gzip or deflate (Content-Encoding: {encoding[:40]!r}): "
+            "let it heed Accept-Encoding."
+        )
 
 
 def _without_redirects() -> aiohttp.TraceConfig:

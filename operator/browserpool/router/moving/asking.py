@@ -135,8 +135,9 @@ async def _passed(
 
 
 def _headers(answer: aiohttp.ClientResponse, wanted: target.Target, said: Mapping[str, str]) -> dict[str, str]:
-    passed = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
-    return {**passed, **who_served(answer.headers, wanted), **said}
+    came = remote.headers_of(answer)
+    passed = {name: came[name] for name in _PASSED_ON if name in came}
+    return {**passed, **who_served(came, wanted), **said}
 
 
 def who_served(headers: Mapping[str, str], wanted: target.Target) -> dict[str, str]:

@@ -112,7 +112,7 @@ async def _made(
             raise await asking.refusal(answer)
         session_id = _said(await remote.whole(answer, most=_MOST), "sessionId")
         end = End(url=addresses.session(upstream.url, session_id), upstream=upstream, headers=headers)
-        return _Made(session_id=session_id, headers=asking.who_served(answer.headers, wanted), end=end)
+        return _Made(session_id=session_id, headers=asking.who_served(remote.headers_of(answer), wanted), end=end)
 
 
 async def _chrome(call: services.Call, upstream: elsewhere.Upstream, headers: Mapping[str, str]) -> str:

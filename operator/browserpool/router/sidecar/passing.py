@@ -9,6 +9,7 @@ from typing import Final
 
 import multidict
 
+from browserpool.lib import web
 from browserpool.model import agentapi
 from browserpool.router import bearer
 
@@ -53,7 +54,8 @@ def without_body(headers: Headers) -> Headers:
 def end_to_end(headers: Mapping[str, str]) -> Headers:
     """What is not of one connection alone."""
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
-    return Headers((name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP | named)
+    left_out = HOP_BY_HOP | named
+    return Headers((name, web.sendable(value)) for name, value in headers.items() if name.lower() not in left_out)
 
 
 def of_the_browser(headers: Mapping[str, str]) -> dict[str, str]:

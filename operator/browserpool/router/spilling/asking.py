@@ -7,7 +7,7 @@ from aiohttp import web
 
 from browserpool.model import agentapi, elsewhere, errors
 from browserpool.model.wire import envelope
-from browserpool.router import relay, services, target
+from browserpool.router import relay, remote, services, target
 from browserpool.router.spilling import rules, serving
 
 _PASSED_ON: Final = (
@@ -43,8 +43,9 @@ async def answered(
     try:
         async with call.services.remote.ask("POST", url, headers=headers, body=body, deadline=deadline) as answer:
             await serving.check(call, to, answer)
-            passed = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
-            shown = {**passed, **rules.about_the_browser(answer.headers, pool=wanted.pool), **said}
+            came = remote.headers_of(answer)
+            passed = {name: came[name] for name in _PASSED_ON if name in came}
+            shown = {**passed, **rules.about_the_browser(came, pool=wanted.pool), **said}
             if whole:
                 return await relay.whole(answer, headers=shown)
             return await relay.passed_on(call.request, answer, headers=shown)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from browserpool.model import elsewhere, errors, names
 from browserpool.model.names import SessionId
-from browserpool.router import relay, services
+from browserpool.router import relay, remote, services
 from browserpool.router.sidecar import passing
 from browserpool.router.spilling import rules, serving, sessions
 from browserpool.store import remote_sessions
@@ -90,4 +90,4 @@ async def _asked(call: services.Call, found: remote_sessions.Remote, to: elsewhe
 
 
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
-    return dict(passing.end_to_end(answer.headers))
+    return dict(passing.end_to_end(remote.headers_of(answer)))

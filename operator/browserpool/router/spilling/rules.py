@@ -7,6 +7,7 @@ from typing import Final
 
 import multidict
 
+from browserpool.lib import web
 from browserpool.model import agentapi, elsewhere, errors
 from browserpool.model import pool as manifest
 from browserpool.model.names import PoolName
@@ -85,7 +86,7 @@ def address(to: elsewhere.BackupRouter, path: str, *, query: Mapping[str, str], 
 
 def onward(headers: multidict.CIMultiDictProxy[str], *, token: str | None, holder: str, base: str) -> dict[str, str]:
     """A request's headers, as the other router is to see them. ``base``: what the client calls this router."""
-    kept = {name: text for name, text in headers.items() if name.lower() in _PASSED}
+    kept = {name: web.sendable(text) for name, text in headers.items() if name.lower() in _PASSED}
     own = {moving.VIA: holder, agentapi.WAIT: "0", agentapi.BASE: base}
     return {**kept, **own, **({} if token is None else {"Authorization": f"Bearer {token}"})}
 

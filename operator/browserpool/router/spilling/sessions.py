@@ -85,7 +85,8 @@ async def _made(
     try:
         async with call.services.remote.ask("POST", url, headers=headers, body=body, deadline=DEADLINE) as answer:
             await serving.check(call, to, answer)
-            return _created(await remote.whole(answer, most=_MOST), answer.status, answer.headers, wanted, to)
+            said = await remote.whole(answer, most=_MOST)
+            return _created(said, answer.status, remote.headers_of(answer), wanted, to)
     except errors.UpstreamFailed as error:
         raise serving.away(call, to, error) from error
 
