@@ -66,7 +66,10 @@ async def claim(
     if fresh_id is None and asking.unsure:
         assert trouble is not None, "who is unsure was away"
         raise Unanswered(trouble, asking.unsure) from trouble
-    return asking.claimed(await asking.spilled(request, answer))
+    spilled = await asking.spilled(request)
+    if spilled is None and trouble is not None:
+        raise Unanswered(trouble, asking.unsure) from trouble
+    return asking.claimed(spilled or answer)
 
 
 def _may_spill(request: ClaimRequest, outcome: Outcome) -> bool:
@@ -135,17 +138,17 @@ class _Asking:
             raise trouble
         return best
 
-    async def spilled(self, request: ClaimRequest, near: ClaimAnswer) -> ClaimAnswer:
-        """The backup's answer; where it has none either, the region's own."""
+    async def spilled(self, request: ClaimRequest) -> ClaimAnswer | None:
+        """The backup's answer; None: it is stale too, or away."""
         assert request.backup is not None, "looked at before"
         # Nobody stands near a browser of the backup's.
         there = dataclasses.replace(request, region=request.backup, backup=None, zone=None, node=None)
         try:
             answer = await self.each(request.backup_databases, there)
         except errors.Unavailable:
-            return near
+            return None
         if answer.claim is None:
-            return near if answer.outcome in _UNUSABLE else answer
+            return None if answer.outcome is Outcome.STALE else answer
         return dataclasses.replace(answer, claim=dataclasses.replace(answer.claim, locality=Locality.BACKUP))
 
     async def _ask(self, name: DatabaseName, request: ClaimRequest, *, patience: float | None) -> ClaimAnswer:
