@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from browserpool.model import credentials
-from browserpool.store import connect, tokens
+from browserpool.model import credentials, errors
+from browserpool.model.databases import DatabaseName
+from browserpool.store import connect, migrate_regions, region_databases, tokens
 
 
 def run(*arguments, **environment):
@@ -56,6 +58,45 @@ def test_a_database_that_is_away_is_said_so():
     code, _, why = run("migrate", BROWSERPOOL_DSN="host=127.0.0.1 port=1 user=nobody dbname=nothing")
     assert code == 1
     assert "Postgres" in why or "database" in why
+
+
+async def test_the_databases_of_regions_are_migrated_too_as_far_as_they_can_be(dsn, empty, tmp_path):
+    async def noted(db):
+        await region_databases.replace(db, [DatabaseName(f"{name}/dsn") for name in ("eu-db", "us-db", "asia-db")])
+
+    await connect.once(dsn, noted, process="test")
+    for name, text in (("eu-db", empty), ("us-db", "host=127.0.0.1 port=1 user=nobody dbname=nothing")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dsn").write_text(f"{text}\n")
+    given = {"BROWSERPOOL_DSN": dsn, "BROWSERPOOL_SECRETS_DIR": str(tmp_path)}
+    code, said, why = await asyncio.to_thread(run, "migrate", **given)
+    # A region's fault keeps nobody else from being upgraded.
+    assert code == 0
+    own, eu = said.splitlines()
+    assert own == "nothing to apply"
+    assert eu.startswith("the database of Secret eu-db (key dsn): applied: 0001_initial")
+    asia, us = sorted(why.splitlines())
+    assert asia.startswith("browserpool: the database of Secret asia-db (key dsn) is left as it is: ")
+    assert "database.regions" in asia
+    assert us.startswith("browserpool: the database of Secret us-db (key dsn) is left as it is: ")
+    assert run("migrate", "--check", BROWSERPOOL_DSN=empty)[:2] == (0, "the schema is this version's")
+    _, said, _ = await asyncio.to_thread(run, "migrate", **given)
+    assert said.splitlines()[1] == "the database of Secret eu-db (key dsn): nothing to apply"
+
+
+async def test_a_regions_database_that_hangs_holds_up_no_migration_for_long(dsn, tmp_path, monkeypatch):
+    monkeypatch.setattr(migrate_regions, "DEADLINE", 0.5)
+    name = DatabaseName("eu-db/dsn")
+    await connect.once(dsn, lambda db: region_databases.replace(db, [name]), process="test")
+    (tmp_path / "eu-db").mkdir()
+    # It takes connections, and says nothing.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        (tmp_path / "eu-db" / "dsn").write_text(f"host=127.0.0.1 port={port} user=nobody dbname=nothing")
+        [(found, done)] = [one async for one in migrate_regions.apply(dsn, tmp_path)]
+    assert found == name
+    assert isinstance(done, errors.Unavailable)
+    assert "0.5 s" in done.message
 
 
 # ---------------------------------------------------------------- tokens

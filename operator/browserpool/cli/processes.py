@@ -2,6 +2,7 @@
 
 import pathlib
 import runpy
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -100,6 +101,15 @@ def migrate(
         bool,
         typer.Option("--check", help="Change nothing; fail unless the schema is there (with --wait: until it is)."),
     ] = False,
+    secrets: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--secrets",
+            help="Also those of regions that have a database of their own, as far as they answer: connection strings in NAME/KEY here.",
+            envvar="BROWSERPOOL_SECRETS_DIR",
+            metavar="DIR",
+        ),
+    ] = None,
 ) -> None:
     """Bring the store's database to this version's schema."""
     from browserpool.store import migrate as store
@@ -108,5 +118,22 @@ def migrate(
         options.run(store.patiently(lambda: store.check(dsn), wait=wait))
         typer.echo("the schema is this version's")
         return
-    applied = options.run(store.patiently(lambda: store.apply(dsn), wait=wait))
-    typer.echo(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
+    typer.echo(_applied(options.run(store.patiently(lambda: store.apply(dsn), wait=wait))))
+    if secrets is not None:
+        options.run(_migrate_regions(dsn, secrets))
+
+
+async def _migrate_regions(dsn: str, secrets: pathlib.Path) -> None:
+    from browserpool.model import databases, errors
+    from browserpool.store import migrate_regions
+
+    async for name, done in migrate_regions.apply(dsn, secrets):
+        which = databases.described(name)
+        if isinstance(done, errors.BrowserpoolError):
+            typer.echo(f"browserpool: {which} is left as it is: {done.message}", err=True)
+        else:
+            typer.echo(f"{which}: {_applied(done)}")
+
+
+def _applied(names: Sequence[str]) -> str:
+    return f"applied: {', '.join(names)}" if names else "nothing to apply"

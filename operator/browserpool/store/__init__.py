@@ -16,6 +16,7 @@ Time is the database's: no function here compares a process's clock with a row.
 ``queries``      loads ``sql/*.sql``
 ``measures``     how large the database is, for `browserpool bench`
 ``migrate``      brings a database to the schema that this code needs
+``migrate_regions`` those of regions, as far as they can be reached
 ``browsers``     register, locate, hello, drain, withdraw, forget, sweep, claimable, listing
 ``leases``       claim, renew, release, expire
 ``sessions``     live and past sessions, and who is connected to them

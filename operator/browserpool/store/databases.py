@@ -199,21 +199,30 @@ class Databases:
             await asyncio.sleep(chance.jitter(PROBE_EVERY))
 
     def _read(self, name: DatabaseName) -> str:
-        secret, _, key = name.partition("/")
-        try:
-            dsn = (pathlib.Path(self._opening.directory) / secret / key).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise errors.Unavailable(
-                f"The key {key} of Secret {secret} is not mounted here: name the Secret in the chart's database.regions, or put the "
-                f"connection string at {secret}/{key} in the directory that `browserpool up --secrets` or BROWSERPOOL_SECRETS_DIR names.",
-                retry_after=connect.RETRY_AFTER,
-            ) from error
-        if not dsn:
-            raise errors.Unavailable(
-                f"The key {key} of Secret {secret} is empty: it is to hold a connection string of Postgres.",
-                retry_after=connect.RETRY_AFTER,
-            )
-        return dsn
+        return connection_string(name, pathlib.Path(self._opening.directory))
+
+
+def connection_string(name: DatabaseName, directory: pathlib.Path) -> str:
+    """That of a region's database, read from its file in ``directory``.
+
+    Raises:
+        errors.Unavailable: the file cannot be read, or is empty.
+    """
+    secret, _, key = name.partition("/")
+    try:
+        dsn = (directory / secret / key).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise errors.Unavailable(
+            f"The key {key} of Secret {secret} is not mounted here: name the Secret in the chart's database.regions, or put the "
+            f"connection string at {secret}/{key} in the directory that BROWSERPOOL_SECRETS_DIR names.",
+            retry_after=connect.RETRY_AFTER,
+        ) from error
+    if not dsn:
+        raise errors.Unavailable(
+            f"The key {key} of Secret {secret} is empty: it is to hold a connection string of Postgres.",
+            retry_after=connect.RETRY_AFTER,
+        )
+    return dsn
 
 
 async def _trouble(db: connect.Database) -> str:
