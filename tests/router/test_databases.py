@@ -336,6 +336,42 @@ async def two_alive(two: Two, socket: Any) -> None:
     assert await sessions.live(two.eu, held.session_id) is not None
 
 
+async def test_a_region_serves_on_without_the_installations_own_database(
+    dsn: str, database: connect.Database, own_postgres: tuple[postgres.Server, str], tmp_path: pathlib.Path
+) -> None:
+    """Here eu's database is the tests' own, and the installation's is the server that stops."""
+    server, home_dsn = own_postgres
+    (tmp_path / "eu-db").mkdir()
+    (tmp_path / "eu-db" / "dsn").write_text(dsn)
+    async with (
+        connect.opened(home_dsn, process="tests") as home,
+        routers.rig(home_dsn, home, regions=("us", "eu"), region="us", secrets_dir=str(tmp_path)) as rig,
+    ):
+        manifest = await made_pool(rig)
+        await rig.make_agent(manifest, 0, region="eu", database=(EU, database))
+
+        async def ready() -> bool:
+            return await browsers.ready(database, pool=manifest.name, region=names.RegionName("eu"), most=1) == 1
+
+        await waiting.until(ready)
+        server.stop("immediate")
+        try:
+            for _ in range(3):
+                answer = await rig.post(f"{SHOT}?region=eu", BODY)
+                assert (answer.status, answer.headers.get("X-Browserpool-Locality")) == (200, "region"), answer.body
+                await waiting.until(ready)
+            made = await rig.post("/devtools/browser?region=eu")
+            assert made.status == 200, made.body
+            path = f"/devtools/browser/{made.json['sessionId']}"
+            async with rig.client.ws_connect(f"{rig.ws}{path}", headers=rig.bearer()) as socket:
+                await socket.send_str("on")
+                assert (await socket.receive(timeout=10)).data == "on"
+            assert (await rig.request("DELETE", path)).status == 200
+            await waiting.until(ready)
+        finally:
+            server.start()
+
+
 async def test_a_connection_string_may_come_late_and_change(
     dsn: str, database: connect.Database, own_postgres: tuple[postgres.Server, str], tmp_path: pathlib.Path
 ) -> None:
