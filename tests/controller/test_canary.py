@@ -3,7 +3,7 @@
 import pytest
 
 from browserpool.controller import canaries, kube, rights
-from browserpool.controller.desired import labels
+from browserpool.controller.desired import canary, labels
 from browserpool.model.names import PoolName
 from browserpool.model.outcomes import Arm, Kind, Tally
 from browserpool.store import browsers, leases, outcomes
@@ -170,3 +170,19 @@ async def test_a_canary_whose_pods_do_not_start_is_paused(cluster):
         assert cluster.condition("CanaryPaused")["reason"] == "BrowsersNotReady"
         assert shown(cluster)["message"] == "1 of the canary's 1 browsers do not become ready."
         await until(replaced, deadline=30)
+
+
+async def test_a_canary_whose_image_cannot_be_had_is_paused_before_the_grace_that_others_have(cluster, monkeypatch):
+    monkeypatch.setattr(canary, "PATIENCE", 1.0)
+    lacking = {"name": "browser", "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    cluster.server.put(kube.POOLS, tried(canary=CANARY))
+    async with cluster.controller():
+        await until(lambda: counts(cluster) == (3, 1), deadline=30)
+        for name in by_image(cluster, OLD):
+            await cluster.run(name)
+        (name,) = by_image(cluster, NEW)
+        cluster.server.change(kube.PODS, name, {"status": {"containerStatuses": [lacking]}})
+        await until(lambda: cluster.condition("CanaryPaused").get("status") == "True", deadline=30)
+        assert cluster.condition("CanaryPaused")["reason"] == "BrowsersNotReady"
+        assert shown(cluster)["message"] == "1 of the canary's 1 browsers do not become ready (ImagePullBackOff)."
+        await settled(cluster, 4, 0)

@@ -298,12 +298,57 @@ def test_both_versions_side_by_side():
         ({"state": STARTING, "state_age": 9.0, "last_seen_age": None, "failing": "CrashLoopBackOff"}, 1),
         ({"state": STARTING, "state_age": 9.0, "last_seen_age": None, "failing": "InvalidImageName"}, 1),
         ({"state": STARTING, "state_age": 9.0, "last_seen_age": None, "failing": "ImagePullBackOff"}, 0),
+        # Its registry may only have blinked, however long the pod waited for a node before.
+        (
+            {
+                "state": STARTING,
+                "state_age": 280.0,
+                "last_seen_age": None,
+                "failing": "ErrImagePull",
+                "failing_for": 89.0,
+            },
+            0,
+        ),
+        (
+            {
+                "state": STARTING,
+                "state_age": 91.0,
+                "last_seen_age": None,
+                "failing": "ErrImagePull",
+                "failing_for": 91.0,
+            },
+            1,
+        ),
+        ({"state": STARTING, "state_age": 91.0, "last_seen_age": None, "failing": "", "failing_for": 0.0}, 0),
+        ({"state": CLAIMED, "failing": "CrashLoopBackOff", "failing_for": 91.0}, 0),
     ],
 )
 def test_a_canary_whose_browsers_do_not_become_ready_is_worse(broken, failing):
     found = canary.looked(pool(), world(*fleet(8, 1), browser(9, NEW_HASH, **broken)), {})
     assert (found.canary.failing, found.stable.failing) == (failing, 0)
     assert found.reason == ("BrowsersNotReady" if failing else "")
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        (("ErrImagePull", 91.0), "1 of the canary's 2 browsers do not become ready (ErrImagePull)."),
+        (("CrashLoopBackOff", 0.0), "1 of the canary's 2 browsers do not become ready (CrashLoopBackOff)."),
+        (("", 0.0), "1 of the canary's 2 browsers do not become ready."),
+    ],
+)
+def test_it_is_said_what_keeps_its_browsers_from_becoming_ready(why, said):
+    """In the cluster's word, if it has one; a canary that is only beginning says nothing of another's."""
+    failing, since = why
+    late = browser(9, NEW_HASH, STARTING, state_age=301.0, last_seen_age=None, failing=failing, failing_for=since)
+    begun = browser(8, NEW_HASH, STARTING, last_seen_age=None, failing="ContainerStatusUnknown")
+    assert canary.looked(pool(), world(*fleet(8, 0), begun, late), {}).message == said
+
+
+def test_a_registry_that_both_versions_lack_is_not_the_canarys_fault():
+    lacking = {"state": STARTING, "last_seen_age": None, "failing": "ImagePullBackOff", "failing_for": 91.0}
+    found = canary.looked(pool(), world(browser(0, OLD_HASH, **lacking), browser(1, NEW_HASH, **lacking)), {})
+    assert (found.canary.failing, found.stable.failing, found.reason) == (1, 1, "")
 
 
 # ---------------------------------------------------------------- what is said

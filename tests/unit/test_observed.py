@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from browserpool.controller import nodes, podstate, wanted
+from browserpool.controller import nodes, pods, podstate, wanted
 from browserpool.controller.desired import labels, notices, plan, seen, status, template
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
@@ -103,6 +103,47 @@ def test_a_probes_verdict_or_a_new_version_is_no_change():
 )
 def test_whose_pod_it_is(marks, expected):
     assert podstate.is_of({"metadata": {"name": "x", "labels": marks}}, pool=PoolName("shop")) is expected
+
+
+class Pods:
+    """One pod, whose clock stands where the test says."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.versions = itertools.count(1)
+        standing = nodes.Nodes(None, on_change=lambda: None)
+        self.pods = pods.Pods(None, standing, signing_key="k", on_change=lambda: None, now=lambda: self.now)
+
+    def says(self, *containers, after=0.0, uid="u"):
+        """``after`` so many seconds its containers are in this state; answers what is observed of it."""
+        self.now += after
+        marked = {"name": "shop-eu-12", "uid": uid, "labels": MARKS, "resourceVersion": str(next(self.versions))}
+        self.pods.mirror.put({"metadata": marked, "spec": {}, "status": {"containerStatuses": list(containers)}})
+        return self.looked_at()
+
+    def looked_at(self, *, after=0.0):
+        self.now += after
+        (one,) = self.pods.by_pool()[PoolName("shop")].values()
+        return one.failing, one.failing_for
+
+
+def test_for_how_long_a_container_has_not_run_whatever_it_is_said_to_fail_of():
+    watched = Pods()
+    assert watched.says(waiting("ContainerCreating")) == ("", 0.0)
+    assert watched.says(waiting("ErrImagePull"), after=30.0) == ("ErrImagePull", 0.0)
+    assert watched.looked_at(after=4.0) == ("ErrImagePull", 4.0)
+    assert watched.says(waiting("ImagePullBackOff"), after=6.0) == ("ImagePullBackOff", 10.0)
+    assert watched.says(waiting("ErrImagePull"), after=5.0) == ("ErrImagePull", 15.0)
+    assert watched.says({"name": "browser", "state": {"running": {}}}, after=5.0) == ("", 0.0)
+    assert watched.says(waiting("CrashLoopBackOff"), after=5.0) == ("CrashLoopBackOff", 0.0)
+
+
+def test_another_pod_of_the_same_name_begins_anew():
+    watched = Pods()
+    watched.says(waiting("ErrImagePull"))
+    assert watched.says(waiting("ErrImagePull"), after=9.0, uid="v") == ("ErrImagePull", 0.0)
+    watched.pods.mirror.drop("shop-eu-12")
+    assert watched.says(waiting("ErrImagePull"), after=9.0, uid="v") == ("ErrImagePull", 0.0)
 
 
 # ---------------------------------------------------------------- nodes

@@ -24,6 +24,7 @@ class Pod:
     death_age: float | None = None
     schedulable: bool = True
     failing: str = ""
+    failing_for: float = 0.0
     node: seen.Node = seen.Node.STAYS
     forced: bool = False
     place: seen.Place | None = None
@@ -118,6 +119,7 @@ def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Brows
         death_age=None if pod is None else pod.death_age,
         schedulable=pod is None or pod.schedulable,
         failing="" if pod is None else pod.failing,
+        failing_for=0.0 if pod is None else pod.failing_for,
         node=seen.Node.STAYS if pod is None else pod.node,
         forced=pod is not None and pod.forced,
         moved=None if row is None or pod is None else _moved(row, pod.place),

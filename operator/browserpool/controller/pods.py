@@ -54,6 +54,7 @@ class Pods:
         self._on_change = on_change
         self._now = now
         self._born: dict[str, float] = {}
+        self._failing_since: dict[str, float] = {}
         self._deaths: dict[BrowserId, _Death] = {}
         self._forced: dict[str, float] = {}
         self._secrets: dict[str, float] = {}
@@ -93,6 +94,7 @@ class Pods:
             template_hash=one.template_hash,
             schedulable=one.schedulable,
             failing=one.failing,
+            failing_for=self._now() - self._failing_since[one.name] if one.failing else 0.0,
             node=self._nodes.state(one.node),
             forced=one.uid in self._forced,
             place=self._nodes.place(one.node),
@@ -101,6 +103,11 @@ class Pods:
     def _changed(self, name: str, before: podstate.Pod | None, after: podstate.Pod | None) -> None:
         if before is None or after is None or before.uid != after.uid:
             self._born[name] = self._now()
+            self._failing_since.pop(name, None)
+        if after is not None and after.failing:
+            self._failing_since.setdefault(name, self._now())
+        else:
+            self._failing_since.pop(name, None)
         if after is None:
             del self._born[name]
             if before is not None:

@@ -23,7 +23,10 @@ FAILING: Final = 0.5
 YOUNG_DEATHS: Final = 3
 """A browser whose pods died young so often in a row does not become ready."""
 _HOPELESS: Final = frozenset({"CrashLoopBackOff", "InvalidImageName"})
-"""What the cluster says of containers that will not run however long they are waited for. An image that cannot be pulled may yet be."""
+"""What the cluster says of containers that will not run however long they are waited for."""
+PATIENCE: Final = 90.0
+"""Seconds that a container may fail to run for any other reason. A registry may blink: a kubelet whose first try failed has asked it again
+by then, some three times, or once where each try takes its time to fail."""
 
 _UNCLAIMED: Final = (BrowserState.STARTING, BrowserState.READY, BrowserState.RECYCLING)
 
@@ -49,7 +52,8 @@ def looked(pool: BrowserPool, world: seen.World, sums: Mapping[Kind, Tally]) -> 
 def judged(stable: seen.Figures, canary: seen.Figures) -> tuple[str, str]:
     """What the canary is worse in, in one word and in a sentence; both empty: in nothing that can be told yet."""
     if canary.failing and canary.failing_share >= FAILING and canary.failing_share > stable.failing_share:
-        return Why.NOT_READY, f"{canary.failing} of the canary's {canary.replicas} browsers do not become ready."
+        why = f" ({canary.failure})" if canary.failure else ""
+        return Why.NOT_READY, f"{canary.failing} of the canary's {canary.replicas} browsers do not become ready{why}."
     if min(stable.requests, canary.requests) < ENOUGH:
         return "", ""
     if _is_above(canary.error_rate, stable.error_rate, by=ERRORS_BY, times=ERRORS_TIMES):
@@ -81,8 +85,12 @@ def _broken(pool: BrowserPool, world: seen.World) -> frozenset[BrowserId]:
     for region in pool.spec.regions:
         here = [b for b in world.of(RegionName(region.name)) if b.pod.serves and b.state in _UNCLAIMED]
         found |= {b.browser_id for b in failing.failed(here, grace=grace)}
-        found |= {b.browser_id for b in here if b.failing in _HOPELESS}
+        found |= {b.browser_id for b in here if _fails(b)}
     return frozenset(found)
+
+
+def _fails(browser: seen.Browser) -> bool:
+    return browser.failing in _HOPELESS or (bool(browser.failing) and browser.failing_for >= PATIENCE)
 
 
 def _figures(
@@ -94,6 +102,7 @@ def _figures(
         replicas=len(browsers),
         ready=sum(b.state is BrowserState.READY and b.healthy and b.pod.serves for b in browsers),
         failing=sum(b.browser_id in broken for b in browsers),
+        failure=next((b.failing for b in browsers if b.browser_id in broken and b.failing), ""),
         requests=tally.requests,
         failures=tally.failures,
         p50=tally.quantile(0.5),

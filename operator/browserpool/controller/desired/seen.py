@@ -53,8 +53,9 @@ class Browser:
     ``state`` is None when the store has no row; ``last_seen_age`` is None when no heartbeat ever came. ``state_age`` counts from the
     last change of state. ``deaths`` counts how often in a row a pod of this name died young, ``death_age`` since the last time.
     ``schedulable`` is False while its pod waits for a node with room for it; ``failing`` says, in the cluster's word, why its
-    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun. ``forced``: a moment ago its pod was
-    asked to go without waiting for its node. ``moved`` is where its pod stands, if its row says otherwise.
+    container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun. ``failing_for`` counts from the first such
+    word, though another has followed. ``forced``: a moment ago its pod was asked to go without waiting for its node. ``moved`` is where
+    its pod stands, if its row says otherwise.
     """
 
     browser_id: BrowserId
@@ -71,6 +72,7 @@ class Browser:
     death_age: float | None = None
     schedulable: bool = True
     failing: str = ""
+    failing_for: float = 0.0
     node: Node = Node.STAYS
     forced: bool = False
     moved: Place | None = None
@@ -103,11 +105,15 @@ class Scaled:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One of a pool's two versions: its browsers, and how the requests that it served lately ended. ``p50`` and ``p95``: seconds."""
+    """One of a pool's two versions: its browsers, and how the requests that it served lately ended. ``p50`` and ``p95``: seconds.
+
+    ``failing`` of its browsers do not become ready; ``failure`` is why, of one of them, in the cluster's word, if it has one.
+    """
 
     replicas: int = 0
     ready: int = 0
     failing: int = 0
+    failure: str = ""
     requests: int = 0
     failures: int = 0
     p50: float | None = None
