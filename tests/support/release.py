@@ -6,9 +6,11 @@
 import base64
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import pathlib
+import tarfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -112,6 +114,15 @@ class Release:
     def pods(self, pool: str) -> list[access.Object]:
         """The pool's pods, those that are being deleted included."""
         return self.cluster.listing("pods", namespace=NAMESPACE, selector=f"browserpool.dev/pool={pool}")
+
+    def again(self, name: str) -> str:
+        """The image ``name`` of this tree by another tag too, known on every node: another version that differs in nothing."""
+        made, folder = image(name, tag=f"{TAG}-again"), _archives()
+        again = folder / f"browserpool-{name}-again.tar"
+        _retag(folder / f"browserpool-{name}.tar", again, tag=made)
+        self.cluster.host.load([again])
+        again.unlink()
+        return made
 
     # ------------------------------------------------ clients
 
@@ -220,9 +231,9 @@ def _client(name: str, *, node: str, inject: bool, annotations: dict[str, str]) 
     }
 
 
-def image(name: str) -> str:
+def image(name: str, *, tag: str = TAG) -> str:
     """What an image of this tree is called."""
-    return f"{REGISTRY}/browserpool-{name}:{TAG}"
+    return f"{REGISTRY}/browserpool-{name}:{tag}"
 
 
 _STEADY = "us-a1"
@@ -241,13 +252,30 @@ VALUES: dict[str, Any] = {
 
 def build(cluster: access.Cluster) -> None:
     """The images of this tree, made and known on every node. What has not changed is not made again."""
-    folder = ROOT / ".browserpool" / "images"
+    folder = _archives()
     folder.mkdir(parents=True, exist_ok=True)
     shell.say("building images")
     settings = os.environ | {"SAVE": str(folder), "IMAGE_REGISTRY": REGISTRY, "IMAGE_TAG": TAG}
     shell.run(ROOT / "images" / "build.sh", *IMAGES, timeout=1800, env=settings)
     shell.say("loading images into the nodes")
     cluster.host.load([folder / f"browserpool-{name}.tar" for name in IMAGES])
+
+
+def _archives() -> pathlib.Path:
+    return ROOT / ".browserpool" / "images"
+
+
+def _retag(source: pathlib.Path, target: pathlib.Path, *, tag: str) -> None:
+    """Write an archive of docker save's form again, its image called ``tag``. Indexes of other forms name it too, and are left out."""
+    with tarfile.open(source) as found, tarfile.open(target, mode="w") as made:
+        for member in found:
+            content = found.extractfile(member) if member.isfile() else None
+            if member.name == "manifest.json" and content is not None:
+                (one,) = json.load(content)
+                text = json.dumps([one | {"RepoTags": [tag]}]).encode()
+                member.size, content = len(text), io.BytesIO(text)
+            if member.name not in ("index.json", "oci-layout", "repositories"):
+                made.addfile(member, content)
 
 
 @contextlib.contextmanager
