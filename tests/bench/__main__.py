@@ -12,7 +12,7 @@ from rich import console, progress, table
 
 from browserpool.lib import clock
 
-MODULES = ("sql_claims", "sql_heartbeats", "failover", "startup", "quick_actions", "sharing", "cdp_sessions")
+MODULES = ("sql_claims", "sql_heartbeats", "failover", "outage", "startup", "quick_actions", "sharing", "cdp_sessions")
 ON_DEMAND = ("on_a_cluster", "scale")
 """Those that run only when they are named."""
 KEPT = pathlib.Path(".browserpool/bench.json")

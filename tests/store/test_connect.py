@@ -1,6 +1,7 @@
 """The pool of connections: faults become errors of ours, in bounded time, and leave the pool as good as before."""
 
 import asyncio
+import dataclasses
 import pathlib
 import re
 
@@ -66,6 +67,16 @@ async def test_a_postgres_that_restarts_is_no_fault_if_it_is_back_within_the_dea
             await asyncio.to_thread(postgres_server.restart, mode)
             alive = await asyncio.gather(*(sessions.live(db, claim.session_id) for _ in range(8)))
             assert {session.fence for session in alive} == {claim.fence}, "no lease was lost"
+
+
+async def test_who_has_an_alternative_is_told_of_a_broken_connection_at_once(postgres_server, dsn):
+    async with connect.opened(dsn, process="tests", max_size=1, deadline=60) as db:
+        hurried = dataclasses.replace(db, repeat=False)
+        assert await browsers.listing(hurried) == []
+        await asyncio.to_thread(postgres_server.restart, "immediate")
+        with pytest.raises(errors.Unavailable, match="cannot answer now"):
+            await browsers.listing(hurried)
+        assert await browsers.listing(db) == []
 
 
 async def test_a_postgres_that_is_away_is_unavailable_until_it_is_back(postgres_server, dsn):

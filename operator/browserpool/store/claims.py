@@ -154,7 +154,8 @@ class _Asking:
     async def _ask(self, name: DatabaseName, request: ClaimRequest, *, patience: float | None) -> ClaimAnswer:
         db = self._all.of(name)
         if patience is not None:
-            db = dataclasses.replace(db, deadline=min(db.deadline, patience))
+            # Not run again either: what breaks under it has stopped, more often than not, and others can serve.
+            db = dataclasses.replace(db, deadline=min(db.deadline, patience), repeat=False)
         asked = request if self._anew is None else dataclasses.replace(request, session_id=self._anew)
         try:
             answer = await leases.claim(db, asked, freshness=self._freshness)

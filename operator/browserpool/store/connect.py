@@ -33,10 +33,14 @@ _TCP_TIMEOUT_MS: Final = 10_000
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included."""
+    """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included.
+
+    ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back.
+    """
 
     pool: psycopg_pool.AsyncConnectionPool[Connection]
     deadline: float = 5.0
+    repeat: bool = True
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +174,7 @@ async def _run(
         try:
             return await _attempt(db, statement, parameters, row_factory)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if not _may_repeat(error):
+            if not (db.repeat and _may_repeat(error)):
                 raise
             log.info("statement repeated", extra={"reason": _reason(error)})
         # The other idle connections broke with this one; the repetition must not meet them.
