@@ -147,6 +147,12 @@ REGION_LAG = Gauge(
     ["region"],
     registry=REGISTRY,
 )
+REGION_DATABASE_UP = Gauge(
+    "browserpool_region_database_up",
+    "Whether a region's own database can be used (1) or not (0), as this process sees it",
+    ["database"],
+    registry=REGISTRY,
+)
 LEASES_EXPIRED = Counter("browserpool_leases_expired", "Sessions whose lease ran out", ["pool"], registry=REGISTRY)
 
 # ---------------------------------------------------------------- agent

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.model import agentapi, credentials, errors, names, pool
 from browserpool.router import holding as holding_module
@@ -222,6 +223,10 @@ async def test_a_recording_is_kept_beside_its_session(two: Two) -> None:
 # ---------------------------------------------------------------- away
 
 
+def up() -> float | None:
+    return metrics.REGISTRY.get_sample_value("browserpool_region_database_up", {"database": EU})
+
+
 async def test_a_database_that_is_down_spills_its_region_and_leaves_the_others(two: Two) -> None:
     await two.stop()
     for _ in range(5):
@@ -239,8 +244,10 @@ async def test_a_database_that_is_down_spills_its_region_and_leaves_the_others(t
 
     [why] = await waiting.until(said)
     assert why.startswith("The database of Secret eu-db (key dsn) ")
+    assert up() == 0
     await two.start()
     await two.served_by_eu()
+    assert up() == 1
     assert await said() == []
 
 

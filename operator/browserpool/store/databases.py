@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import databases, errors
 from browserpool.model.databases import HOME, DatabaseName
@@ -93,10 +94,13 @@ class Databases:
         """These are the installation's from now on; others are closed."""
         for name in set(self._regional) - set(wanted):
             self._regional.pop(name).task.cancel()
+            with contextlib.suppress(KeyError):
+                metrics.REGION_DATABASE_UP.remove(name)
             log.info("a region's database is closed", extra={"database": name})
         for name in sorted(set(wanted) - self._regional.keys() - {HOME}):
             keep = self._background.spawn(self._keep(name), name=f"database {name}")
             self._regional[name] = _Regional(task=keep)
+            metrics.REGION_DATABASE_UP.labels(name).set(0)
 
     async def tried(self, *, within: float) -> None:
         """Wait until each was opened, or could not be; no longer than ``within`` seconds."""
@@ -185,6 +189,7 @@ class Databases:
             if not why and one.why:
                 log.info("a region's database answers", extra={"database": name})
                 one.why = ""
+                metrics.REGION_DATABASE_UP.labels(name).set(1)
             elif why:
                 _lost(name, one, why)
             one.tried.set()
@@ -244,6 +249,7 @@ def _lost(name: DatabaseName, one: _Regional, why: str) -> None:
     if not (one.why and one.tried.is_set()):
         log.warning("a region's database is away", extra={"database": name, "why": why})
     one.why = why
+    metrics.REGION_DATABASE_UP.labels(name).set(0)
 
 
 def _away(name: DatabaseName, why: str) -> errors.Unavailable:
