@@ -26,7 +26,7 @@ _HOPELESS: Final = frozenset({"CrashLoopBackOff", "InvalidImageName"})
 """What the cluster says of containers that will not run however long they are waited for."""
 PATIENCE: Final = 90.0
 """Seconds that a container may fail to run for any other reason. A registry may blink: a kubelet whose first try failed has asked it again
-by then, some three times, or once where each try takes its time to fail."""
+by then: twice or more, or once where each try takes its time to fail."""
 
 _UNCLAIMED: Final = (BrowserState.STARTING, BrowserState.READY, BrowserState.RECYCLING)
 
