@@ -28,6 +28,7 @@ aiohttp and pydantic; the rest (``servers``: routes, bridge, actions, pages) is 
 ``browser``    one running Chromium as the quick actions see it; the page made ahead
 ``driver``     CDP; the only module that imports pyppeteer
 ``bridge``     a client's CDP WebSocket to Chromium's
+``lines``      a CDP WebSocket to Chromium, made ahead
 ``commands``   what a CDP client may ask that Chromium does not know: ``Cloudflare.*``
 ``handoff``    pages in human hands
 ``links``      live view links, which a router makes

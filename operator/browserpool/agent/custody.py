@@ -81,6 +81,11 @@ class Custody:
         return Fence(0) if self._book is None else self._book.clean
 
     @property
+    def child(self) -> chromium.Chromium | None:
+        """Chromium, while it is up."""
+        return self._keeper.child
+
+    @property
     def load(self) -> int:
         """Requests and connections under way."""
         return len(self._uses)

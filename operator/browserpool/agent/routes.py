@@ -12,7 +12,19 @@ import yarl
 from aiohttp import web
 
 from browserpool import metrics
-from browserpool.agent import actions, bridge, chromium, commands, custody, downloads, fetch, links, screening, tokens
+from browserpool.agent import (
+    actions,
+    bridge,
+    chromium,
+    commands,
+    custody,
+    downloads,
+    fetch,
+    lines,
+    links,
+    screening,
+    tokens,
+)
 from browserpool.agent.recording import records
 from browserpool.lib import clock, tasks
 from browserpool.lib import web as server
@@ -43,12 +55,14 @@ class Routes:
         http: aiohttp.ClientSession,
         links_: links.Links,
         records_: records.Records,
+        line: lines.Line,
     ) -> None:
         self._checker = checker
         self._links = links_
         self._records = records_
         self._custody = keeper
         self._http = http
+        self._line = line
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to ``app``."""
@@ -92,25 +106,21 @@ class Routes:
 
     async def cdp(self, request: web.Request) -> web.StreamResponse:
         """The browser's CDP endpoint."""
-        return await self._bridge(request, lambda child: child.address)
+        return await self._bridge(request)
 
     async def cdp_page(self, request: web.Request) -> web.StreamResponse:
         """One page's CDP endpoint."""
         target = request.match_info["target"]
-        return await self._bridge(
-            request, lambda child: f"ws://{child.endpoint}/devtools/page/{target}", target_id=target
-        )
+        return await self._bridge(request, target_id=target)
 
-    async def _bridge(
-        self, request: web.Request, url: Callable[[chromium.Chromium], str], *, target_id: str | None = None
-    ) -> web.StreamResponse:
+    async def _bridge(self, request: web.Request, *, target_id: str | None = None) -> web.StreamResponse:
         token = self._token(request, SessionKind.CDP, query=request.query.get("token"))
         downstream = bridge.accept()
         try:
             async with self._custody.use(token, profile=True) as child, tasks.Background(grace=0) as background:
                 dropped = background.spawn(child.browser.drop_spare(), name="drop the spare")
                 await self._records.ensure(token, child)
-                upstream = await bridge.connect(self._http, url(child))
+                upstream = await self._upstream(child, target_id)
                 # The client opens its side meanwhile, but is not read before the spare is gone, and so cannot see it go.
                 await downstream.prepare(request)
                 desk = self._desk(request, token, child, target_id)
@@ -120,6 +130,11 @@ class Routes:
                 raise
             log.info("a CDP connection ended: %s", error.message, extra={"session": token.session_id})
         return downstream
+
+    async def _upstream(self, child: chromium.Chromium, target_id: str | None) -> bridge.Upstream:
+        if target_id is None:
+            return await self._line.upstream(child)
+        return await bridge.connect(self._http, f"ws://{child.endpoint}/devtools/page/{target_id}")
 
     def _desk(
         self, request: web.Request, token: ClaimToken, child: chromium.Chromium, target_id: str | None

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from browserpool.agent import front, links, ops, routes
+from browserpool.agent import front, lines, links, ops, routes
 from browserpool.agent.recording import records
+from browserpool.lib import tasks
 from browserpool.lib import web as server
 
 _OPS_GRACE = 1.0
@@ -21,7 +22,12 @@ async def running(parts: front.Parts, *, sockets: front.Sockets, grace: float) -
         http = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         kept = await stack.enter_async_context(records.Records(http=http, wanted=parts.settings))
         asking = links.Links(http=http, wanted=parts.settings)
-        routes.Routes(checker=parts.checker, keeper=parts.keeper, http=http, links_=asking, records_=kept).add_to(app)
+        line = lines.Line(http=http, keeper=parts.keeper)
+        background = await stack.enter_async_context(tasks.Background(grace=0))
+        background.spawn(line.keep(), name="connect ahead")
+        routes.Routes(
+            checker=parts.checker, keeper=parts.keeper, http=http, links_=asking, records_=kept, line=line
+        ).add_to(app)
         ops_app = app if sockets.ops is None else web.Application()
         ops.add(ops_app, alive=parts.alive, ready=parts.missing)
         if sockets.ops is not None:
