@@ -10,8 +10,16 @@ TOKENS = [TokenName(name) for name in "abcd"]
 joins = st.lists(st.sampled_from(TOKENS), max_size=60)
 
 
+def take(of: line.Line[int]) -> tuple[TokenName, int] | None:
+    """Serve the next."""
+    found = of.first()
+    if found is not None:
+        of.served(*found)
+    return found
+
+
 def drained(of: line.Line[int]) -> list[tuple[TokenName, int]]:
-    return list(iter(of.take, None))
+    return list(iter(lambda: take(of), None))
 
 
 def filled(tokens: list[TokenName]) -> line.Line[int]:
@@ -46,43 +54,61 @@ def test_no_token_is_served_twice_while_another_waits(tokens: list[TokenName]) -
 def test_a_late_lone_request_passes_a_heavy_users_backlog(backlog: int, before: int) -> None:
     queue = filled([TokenName("heavy")] * backlog)
     for _ in range(min(before, backlog)):
-        queue.take()
+        take(queue)
     queue.join(TokenName("lone"), -1)
     served = drained(queue)
     assert [number for _, number in served[:2]].count(-1) == 1
 
 
-@given(joins, st.lists(st.one_of(st.just("take"), st.just("back"), st.integers(0, 59)), max_size=80))
-def test_taking_putting_back_and_leaving_in_any_order_loses_nobody(
+@given(joins, st.lists(st.one_of(st.sampled_from(["take", "aside", "back"]), st.integers(0, 59)), max_size=80))
+def test_serving_stepping_aside_and_leaving_in_any_order_loses_nobody(
     tokens: list[TokenName], steps: list[str | int]
 ) -> None:
     queue = filled(tokens)
     standing = dict(enumerate(tokens))
-    taken: list[tuple[TokenName, int]] = []
+    aside: list[int] = []
     for step in steps:
         if step == "take":
-            got = queue.take()
-            assert (got is None) == (not standing)
+            got = take(queue)
+            assert (got is None) == (set(standing) <= set(aside))
             if got is not None:
                 assert standing.pop(got[1]) == got[0]
-                taken.append(got)
+                assert got[1] not in aside
+        elif step == "aside":
+            if (got := queue.first()) is not None:
+                queue.step_aside(got[1])
+                aside.append(got[1])
         elif step == "back":
-            if taken:
-                token, number = taken.pop()
-                queue.put_back(token, number)
-                standing[number] = token
+            if aside:
+                queue.come_back(aside.pop())
         else:
             assert isinstance(step, int)
             number, token = step, tokens[step] if step < len(tokens) else TokenName("nobody")
             assert queue.leave(token, number) == (number in standing)
             standing.pop(number, None)
+        aside = [number for number in aside if number in standing]
         assert len(queue) == len(standing)
+        assert sorted(queue) == sorted(standing)
+    for number in aside:
+        queue.come_back(number)
     assert sorted(number for _, number in drained(queue)) == sorted(standing)
 
 
-def test_what_is_put_back_is_the_next_again() -> None:
-    queue = filled([TOKENS[0], TOKENS[0], TOKENS[1]])
-    first = queue.take()
-    assert first == (TOKENS[0], 0)
-    queue.put_back(*first)
-    assert queue.take() == first
+@given(joins, st.integers(0, 59))
+def test_who_was_aside_while_nobody_was_served_is_served_as_if_he_had_not_been(
+    tokens: list[TokenName], number: int
+) -> None:
+    queue = filled(tokens)
+    if number < len(tokens):
+        queue.step_aside(number)
+        assert queue.first() is None or queue.first() != (tokens[number], number)
+        queue.come_back(number)
+    assert drained(queue) == drained(filled(tokens))
+
+
+def test_who_was_aside_is_the_next_again_whoever_was_served_meanwhile() -> None:
+    queue = filled([TOKENS[0], TOKENS[0], TOKENS[1], TOKENS[1]])
+    queue.step_aside(0)
+    assert [take(queue), take(queue)] == [(TOKENS[0], 1), (TOKENS[1], 2)]
+    queue.come_back(0)
+    assert drained(queue) == [(TOKENS[0], 0), (TOKENS[1], 3)]

@@ -12,8 +12,10 @@ from typing import Any
 
 import aiohttp
 import multidict
+import orjson
 import pytest
 import yarl
+from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import clock
@@ -22,7 +24,7 @@ from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, T
 from browserpool.router import relay
 from browserpool.router.spilling import breaker, rules
 from browserpool.store import connect, regions, remote_sessions
-from support import maker, postgres, routers, rude, sidecars, waiting
+from support import maker, postgres, refusing, routers, rude, sidecars, waiting
 
 SHOT = "/v1/screenshot"
 BODY = {"html": "x"}
@@ -64,6 +66,11 @@ def backed(url: str, *, secret: str = "far", region: str = "eu", **fields: Any) 
 
 def forwarded(outcome: str) -> float:
     return metrics.FORWARDED.labels("small", outcome)._value.get()
+
+
+def queued(outcome: str) -> float:
+    labels = {"pool": "small", "outcome": outcome}
+    return metrics.REGISTRY.get_sample_value("browserpool_queue_seconds_count", labels) or 0.0
 
 
 async def launched(rig: routers.Rig, path: str = "/devtools/browser") -> aiohttp.ClientWebSocketResponse:
@@ -185,12 +192,143 @@ async def test_the_wait_ends_when_the_pool_says(near: routers.Rig, far: routers.
     assert (await busy).status == 200
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [(0, [0]), (0.1, [0.1, 0]), (1, [0.25, 0.5, 0.25, 0]), (10, [0.25, 0.5, 1, 2, 4, 2.25, 0])],
-)
-def test_the_waits_between_two_questions(seconds: float, expected: list[float]) -> None:
-    assert list(rules.waits(seconds)) == pytest.approx(expected)
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), (0, 0), (1, 1), (60, 60), (86400, 60)])
+def test_the_pause_between_two_questions(retry_after: int | None, seconds: float) -> None:
+    assert rules.pause(retry_after) == seconds
+
+
+# ---------------------------------------------------------------- those who wait
+class Waiters:
+    """Requests that come one after another, each in the line before the next one comes."""
+
+    def __init__(self, rig: routers.Rig) -> None:
+        self.rig = rig
+        self.tasks: dict[str, asyncio.Task[routers.Answer]] = {}
+
+    @property
+    def depth(self) -> int:
+        return self.rig.running.services.claiming.waiting.depth(PoolName("small"))
+
+    async def come(self, *names: str) -> None:
+        for name in names:
+            before = self.depth
+            self.tasks[name] = self.rig.background.spawn(self.rig.post(SHOT, {"html": name}), name=name)
+            await waiting.until(lambda before=before: self.depth == before + 1)
+
+    async def leave(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        await waiting.until(lambda: self.depth == 0)
+
+
+async def test_one_asks_for_all_who_wait(near: routers.Rig) -> None:
+    async with refusing.serving() as other:
+        await near.make_pool(browsers_=0, **WAITS, **backed(other.url))
+        waiters = Waiters(near)
+        await waiters.come("a", "b", "c", "d", "e")
+        assert other.asked == ["a"]
+        await waiters.leave()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_router_is_asked_when_it_wants_to_be_and_those_who_wait_in_their_order(
+    near: routers.Rig, status: int
+) -> None:
+    async with refusing.serving() as other:
+        other.status, other.retry_after, elsewhere = status, "2", queued("elsewhere")
+        await near.make_pool(browsers_=0, **WAITS, **backed(other.url))
+        waiters = Waiters(near)
+        await waiters.come("a")
+        other.gate.clear()
+        await waiters.come("b", "c")
+        other.free = 3
+        other.gate.set()
+        assert [(await task).body for task in waiters.tasks.values()] == [b"theirs"] * 3
+        assert other.asked == ["a", "a", "b", "c"]
+        assert other.at[1] - other.at[0] >= 2
+        assert queued("elsewhere") == elsewhere + 3
+
+
+async def test_who_asks_keeps_his_place_and_holds_up_nobody(near: routers.Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is served meanwhile; when he comes back he is the first again."""
+    monkeypatch.setattr("browserpool.router.spilling.turns.PRESUMED", 3600.0)
+    let_go = {name: asyncio.Event() for name in ("busy", "a", "b", "c")}
+
+    async def does(agent: routers.Agent, request: web.Request) -> web.StreamResponse:
+        await let_go[(await request.json())["html"]].wait()
+        return await routers.answers_png(agent, request)
+
+    async with refusing.serving() as other:
+        [agent] = await near.make_pool(**WAITS, **backed(other.url))
+        agent.does = does
+        busy = near.background.spawn(near.post(SHOT, {"html": "busy"}), name="busy")
+        await waiting.until(lambda: agent.running == 1)
+        other.retry_after, full = "2", forwarded("full")
+        waiters = Waiters(near)
+        await waiters.come("a")
+        other.gate.clear()
+        await waiters.come("b", "c")
+        await waiting.until(lambda: other.asked == ["a", "a"])
+        let_go["busy"].set()
+        await waiting.until(lambda: len(agent.served) == 2)
+        other.retry_after = "100"
+        other.gate.set()
+        await waiting.until(lambda: forwarded("full") == full + 2)
+        for go in let_go.values():
+            go.set()
+        assert [(await task).status for task in (busy, *waiters.tasks.values())] == [200] * 4
+        assert other.asked == ["a", "a"]
+    assert [orjson.loads(body)["html"] for _, body in agent.served] == ["busy", "b", "a", "c"]
+
+
+async def test_who_is_at_work_there_keeps_nobody_from_asking(near: routers.Rig) -> None:
+    async with refusing.serving() as other:
+        other.retry_after = "1"
+        await near.make_pool(browsers_=0, **WAITS, **backed(other.url))
+        waiters = Waiters(near)
+        await waiters.come("a")
+        other.gate.clear()
+        other.free = 3
+        await waiters.come("b", "c")
+        await waiting.until(lambda: other.asked == ["a", "a", "b", "c"])
+        other.gate.set()
+        assert {(await task).status for task in waiters.tasks.values()} == {200}
+
+
+async def test_one_whose_own_request_is_refused_asks_no_more_and_the_others_do(near: routers.Rig) -> None:
+    async with refusing.serving() as other:
+        other.retry_after = "1"
+        await near.make_pool(browsers_=0, **WAITS, **backed(other.url))
+        waiters = Waiters(near)
+        await waiters.come("a", "b")
+        other.status = 400
+        await waiting.until(lambda: other.asked[-1] == "b")
+        assert set(other.asked[1:-1]) == {"a"}, "he was the first"
+        await waiters.leave()
+
+
+async def test_who_leaves_while_he_waits_leaves_both_lines(near: routers.Rig) -> None:
+    async with refusing.serving() as other:
+        other.retry_after = "1"
+        await near.make_pool(browsers_=0, **WAITS, **backed(other.url))
+        waiters = Waiters(near)
+        await waiters.come("a")
+        await waiters.leave()
+        other.free = 1
+        await waiting.until(lambda: near.running.services.turns.is_free((other.url, "small")))
+        assert (await near.post(SHOT, {"html": "b"})).status == 200
+        assert other.asked[-1] == "b"
+
+
+async def test_a_router_is_told_to_ask_again_soon(far: routers.Rig) -> None:
+    """It has a line of its own, and asks for all who stand in it."""
+    far.agents[0].gate.clear()
+    busy = far.background.spawn(far.post(SHOT, BODY), name="busy")
+    await waiting.until(lambda: far.agents[0].running == 1)
+    answer = await far.post(SHOT, BODY, headers={"X-Browserpool-Wait": "0"})
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    far.agents[0].gate.set()
+    assert (await busy).status == 200
 
 
 async def test_two_that_back_each_other_send_nothing_round(near: routers.Rig, far: routers.Rig) -> None:

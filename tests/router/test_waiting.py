@@ -1,6 +1,7 @@
 """The wait for a browser, with a store of numbers instead of a database: order, bound, deadline, and no claim lost."""
 
 import asyncio
+import dataclasses
 import datetime
 from collections.abc import AsyncIterator
 
@@ -139,6 +140,74 @@ async def test_who_comes_later_cannot_be_quicker(hall: Hall) -> None:
     assert (await first).session_id == "first"
     hall.store.free = 1
     assert (await second).session_id == "second"
+
+
+async def test_who_steps_aside_lets_others_be_served_and_keeps_his_place(hall: Hall) -> None:
+    place = waiting.Place()
+    first = hall.come("first", patience=dataclasses.replace(PATIENT, place=place))
+    await hall.until_waiting(1)
+    others = [hall.come(f"other{number}") for number in range(2)]
+    await hall.until_waiting(3)
+    assert await place.step_aside()
+    hall.store.free = 1
+    await others[0]
+    asked = len(hall.store.asked)
+    hall.store.free = 1
+    place.come_back()
+    await first
+    assert hall.store.asked[asked:].count("first") == 1
+    hall.store.free = 1
+    await others[1]
+    assert hall.store.given == ["other0", "first", "other1"]
+
+
+async def test_who_alone_has_stepped_aside_is_served_at_once_when_he_is_back() -> None:
+    async with tasks.Background(grace=1) as background:
+        store = Store()
+        slow = waiting.Waiting(
+            attempt=store.attempt, give_back=store.give_back, background=background, poll_first=3600, poll_most=3600
+        )
+        place = waiting.Place()
+        patience = dataclasses.replace(PATIENT, place=place)
+        task = background.spawn(slow.claim(request(), token=TokenName("t"), patience=patience), name="waits")
+        await conditions.until(lambda: len(store.asked) == 2)
+        assert await place.step_aside()
+        store.free = 1
+        slow.freed(POOL)
+        await asyncio.sleep(0.05)
+        assert store.given == []
+        place.come_back()
+        assert (await task).session_id == "s"
+
+
+async def test_nobody_steps_aside_from_a_browser_that_is_his_already(hall: Hall) -> None:
+    place = waiting.Place()
+    task = hall.come("s", patience=dataclasses.replace(PATIENT, place=place))
+    await hall.until_waiting(1)
+    hall.store.gate.clear()
+    hall.store.free = 1
+    asked = len(hall.store.asked)
+    await conditions.until(lambda: len(hall.store.asked) > asked)
+    stepping = hall.background.spawn(place.step_aside(), name="steps aside")
+    await asyncio.sleep(0)
+    hall.store.gate.set()
+    assert not await stepping
+    assert (await task).session_id == "s"
+    assert not await place.step_aside()
+
+
+async def test_who_is_aside_when_the_time_is_over_or_the_router_stops_is_told_so(hall: Hall) -> None:
+    places = [waiting.Place(), waiting.Place()]
+    late = hall.come("late", patience=waiting.Patience(seconds=0.2, limit=9, place=places[0]))
+    stopped = hall.come("stopped", patience=dataclasses.replace(PATIENT, place=places[1]))
+    await hall.until_waiting(2)
+    assert [await place.step_aside() for place in places] == [True, True]
+    with pytest.raises(errors.NoBrowser):
+        await late
+    hall.waiting.close()
+    with pytest.raises(errors.Unavailable, match="stopping"):
+        await stopped
+    assert hall.waiting.depth(POOL) == 0
 
 
 async def test_at_the_bound_it_is_429_with_retry_after(hall: Hall) -> None:

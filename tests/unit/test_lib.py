@@ -155,6 +155,38 @@ async def test_work_goes_to_its_end_and_what_nobody_waits_for_is_handed_on(leave
     assert "background task failed" not in caplog.text
 
 
+async def test_what_runs_beside_a_block_ends_with_it():
+    ended = []
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    async def block():
+        async with tasks.beside(work(), name="beside"):
+            await asyncio.sleep(0)
+            raise ValueError("the block's own")
+
+    with pytest.raises(ValueError, match="the block's own"):
+        await block()
+    assert ended == [True]
+
+
+async def test_what_runs_beside_a_block_fails_where_it_is_awaited(caplog):
+    async def fail():
+        raise ValueError("broken")
+
+    async with tasks.beside(fail(), name="beside") as unawaited:
+        await asyncio.wait({unawaited})
+    with pytest.raises(ValueError, match="broken"):
+        async with tasks.beside(fail(), name="beside") as awaited:
+            await awaited
+    assert caplog.records == []
+
+
 async def test_clean_up_finishes_although_its_caller_is_cancelled():
     started, finished = asyncio.Event(), asyncio.Event()
 

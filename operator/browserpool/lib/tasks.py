@@ -9,7 +9,7 @@ import contextlib
 import functools
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Self, TypeVar
 
 from browserpool.lib import chance
@@ -89,6 +89,22 @@ def _given_to(unwanted: Callable[[T], object], task: "asyncio.Task[asyncio.Futur
         log.info("what nobody waits for any more failed", extra={"task": task.get_name(), "why": repr(error)})
     else:
         unwanted(task.result().result())
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Coroutine[Any, Any, T], *, name: str) -> "AsyncIterator[asyncio.Task[T]]":
+    """Run ``work`` while the block runs: on leaving it is cancelled if it has not ended, and its end is awaited.
+
+    It fails where the block awaits it, and nowhere else.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
 
 
 async def finish(work: Coroutine[Any, Any, T], *, deadline: float) -> T:

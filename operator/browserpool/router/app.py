@@ -38,7 +38,7 @@ from browserpool.router.cache import keeping
 from browserpool.router.crawl import worker
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation, said
-from browserpool.router.spilling import breaker, following
+from browserpool.router.spilling import breaker, following, turns
 from browserpool.store import connect, databases, everywhere, heartbeats, writers
 
 log = logging.getLogger(__name__)
@@ -150,6 +150,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         remote=await stack.enter_async_context(remote.Remote(connect_timeout=config.connect_timeout)),
         secrets=secretfiles.SecretFiles(config.secrets_dir),
         breakers=breaker.Breakers(),
+        turns=turns.Turns(),
         background=background,
         documentation=documentation.Documentation(routes.ROUTES, said=said.SAID),
     )

@@ -102,6 +102,12 @@ def headers_of(answer: aiohttp.ClientResponse) -> multidict.CIMultiDict[str]:
     )
 
 
+def retry_after(answer: aiohttp.ClientResponse) -> int | None:
+    """Seconds after which whoever answers may be asked again, if it says so, and not by a date."""
+    text = answer.headers.get("Retry-After", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
+
 async def whole(answer: aiohttp.ClientResponse, *, most: int) -> bytes:
     """The rest of an answer, however many pieces it comes in.
 

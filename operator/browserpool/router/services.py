@@ -31,7 +31,7 @@ from browserpool.router.ai import client
 from browserpool.router.cache import keeping
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation
-from browserpool.router.spilling import breaker
+from browserpool.router.spilling import breaker, turns
 from browserpool.store import connect, databases, writers
 
 
@@ -59,6 +59,7 @@ class Services:
     remote: remote.Remote
     secrets: secretfiles.SecretFiles
     breakers: breaker.Breakers
+    turns: turns.Turns
     documentation: documentation.Documentation
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -102,7 +103,7 @@ class Call:
     @property
     def patience(self) -> waiting.Patience | None:
         """How long the request itself says that it may wait; ``None``: as the pool has it."""
-        return waiting.AT_ONCE if self.request.headers.get(agentapi.WAIT) == "0" else None
+        return waiting.FOR_A_LINE if self.request.headers.get(agentapi.WAIT) == "0" else None
 
     def _target(self, kind: claims.SessionKind) -> target.Target:
         services = self.services

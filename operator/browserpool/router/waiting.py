@@ -10,7 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from browserpool import metrics
@@ -30,22 +30,70 @@ GiveBack = Callable[[claims.ClaimRequest, claims.Claim], None]
 Key = tuple[PoolName, RegionName]
 
 
+class Place:
+    """Where one request stands in a line, for whoever looks for a browser elsewhere meanwhile: others are served, and its place is kept."""
+
+    def __init__(self) -> None:
+        self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """It stands in a line, or has stood in one."""
+        self.served_elsewhere = False
+        self._lane: _Lane | None = None
+        self._waiter: _Waiter | None = None
+
+    async def step_aside(self) -> bool:
+        """Let others be served until ``come_back``; false: its turn has come, or it does not stand there any more."""
+        lane, waiter = self._lane, self._waiter
+        if lane is None or waiter is None:
+            return False
+        lane.waiters.step_aside(waiter)
+        if waiter.tried is not None:
+            await asyncio.wait({waiter.tried})
+        return not waiter.turn.done()
+
+    def come_back(self) -> None:
+        """Be served as the place says; at once, if a browser is free."""
+        if self._lane is not None and self._waiter is not None:
+            self._lane.waiters.come_back(self._waiter)
+            self._lane.freed.set()
+
+    @contextlib.contextmanager
+    def taken(self, lane: "_Lane", waiter: "_Waiter") -> Iterator[None]:
+        """It is there, while the block runs."""
+        self._lane, self._waiter = lane, waiter
+        if not self.joined.done():
+            self.joined.set_result(None)
+        try:
+            yield
+        finally:
+            self._lane = self._waiter = None
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a request may wait (seconds; 0: not at all), and how many may wait for its pool at this router."""
+    """How long a request may wait (seconds; 0: not at all), and how many may wait for its pool at this router.
+
+    ``retry_after``: when one that did not wait may ask again. ``place``: where it stands while it waits.
+    """
 
     seconds: float
     limit: int
+    retry_after: int = EMPTY_RETRY_AFTER
+    place: Place | None = None
 
 
 AT_ONCE: Final = Patience(seconds=0, limit=0)
 """Now or not at all."""
+FOR_A_LINE: Final = Patience(seconds=0, limit=0, retry_after=1)
+"""The same, for whoever has a line of his own: he asks for all who stand in it, and they are to be served soon."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
 class _Waiter:
+    """``tried``: an attempt to serve it is under way, until this is done."""
+
     request: claims.ClaimRequest
     turn: asyncio.Future[claims.Claim]
+    tried: asyncio.Future[None] | None = None
 
 
 @dataclasses.dataclass(slots=True, kw_only=True, eq=False)
@@ -94,8 +142,8 @@ class Waiting:
         """Refuse whoever waits, now and from now on: the process is stopping, and another router may serve them."""
         self._closed = True
         for lane in self._lanes.values():
-            while (taken := lane.waiters.take()) is not None:
-                _refuse(taken[1], errors.Unavailable("This router is stopping; ask again.", retry_after=1))
+            for waiter in lane.waiters:
+                _refuse(waiter, errors.Unavailable("This router is stopping; ask again.", retry_after=1))
 
     async def claim(self, request: claims.ClaimRequest, *, token: TokenName, patience: Patience) -> claims.Claim:
         """A browser for ``request``, at once or after a wait.
@@ -114,7 +162,7 @@ class Waiting:
         if patience.seconds <= 0:
             raise errors.NoBrowser(
                 f"Pool {request.pool} has no browser ready, and does not queue (onEmpty); ask again, or add replicas.",
-                retry_after=EMPTY_RETRY_AFTER,
+                retry_after=patience.retry_after,
             )
         return await self._stand(request, token, patience)
 
@@ -132,7 +180,7 @@ class Waiting:
         started, outcome = self._now(), "gone"
         self._deeper(pool, 1)
         try:
-            claim = await self._turn(request, token, patience.seconds)
+            claim = await self._turn(request, token, patience)
             outcome = "claimed"
         except errors.NoBrowser:
             outcome = "timeout"
@@ -141,6 +189,8 @@ class Waiting:
             outcome = "failed"
             raise
         finally:
+            if patience.place is not None and patience.place.served_elsewhere:
+                outcome = "elsewhere"
             self._deeper(pool, -1)
             metrics.QUEUE_SECONDS.labels(pool, outcome).observe(self._now() - started)
         return claim
@@ -149,7 +199,7 @@ class Waiting:
         self._depth[pool] += by
         metrics.QUEUE_DEPTH.labels(pool).set(self._depth[pool])
 
-    async def _turn(self, request: claims.ClaimRequest, token: TokenName, seconds: float) -> claims.Claim:
+    async def _turn(self, request: claims.ClaimRequest, token: TokenName, patience: Patience) -> claims.Claim:
         key = (request.pool, request.region)
         lane = self._lanes.get(key)
         if lane is None:
@@ -157,8 +207,10 @@ class Waiting:
             self._background.spawn(self._pump(key, lane), name=f"queue of {request.pool} in {request.region}")
         waiter = _Waiter(request=request, turn=asyncio.get_running_loop().create_future())
         lane.waiters.join(token, waiter)
+        place = patience.place or Place()
         try:
-            await asyncio.wait({waiter.turn}, timeout=seconds)
+            with place.taken(lane, waiter):
+                await asyncio.wait({waiter.turn}, timeout=patience.seconds)
         except asyncio.CancelledError:
             if (claim := _granted(waiter)) is not None:
                 self._give_back(request, claim)
@@ -166,21 +218,24 @@ class Waiting:
         finally:
             lane.waiters.leave(token, waiter)
             waiter.turn.cancel()
+            if not lane.waiters:
+                # Nobody is looked for a browser for any more: who comes next is not to wait for the next look.
+                lane.freed.set()
         if not waiter.turn.cancelled():
             return waiter.turn.result()
         if lane.trouble is not None:
             raise lane.trouble
         raise errors.NoBrowser(
-            f"No browser of pool {request.pool} became free within {seconds:g} s; ask again, or add replicas.",
+            f"No browser of pool {request.pool} became free within {patience.seconds:g} s; ask again, or add replicas.",
             retry_after=EMPTY_RETRY_AFTER,
         )
 
     async def _pump(self, key: Key, lane: _Lane) -> None:
         delays = tasks.backoff(first=self._poll_first, most=self._poll_most)
         try:
-            while (taken := lane.waiters.take()) is not None:
+            while lane.waiters:
                 lane.freed.clear()
-                if await self._serve(lane, *taken):
+                if (next_ := lane.waiters.first()) is not None and await self._serve(lane, *next_):
                     delays = tasks.backoff(first=self._poll_first, most=self._poll_most)
                     continue
                 with contextlib.suppress(TimeoutError):
@@ -192,38 +247,41 @@ class Waiting:
 
     async def _serve(self, lane: _Lane, token: TokenName, waiter: _Waiter) -> bool:
         """Try for one waiter; false if there is no use in trying for the next one yet."""
+        if waiter.turn.done():
+            lane.waiters.leave(token, waiter)
+            return True
+        waiter.tried = asyncio.get_running_loop().create_future()
         try:
             answer = await self._attempt(waiter.request)
         except errors.Unavailable as trouble:
             lane.trouble = trouble
-            _back(lane, token, waiter)
             return False
         except Exception as error:  # whatever it is, it is this waiter's answer, and must not end the others' line
             log.exception("a claim failed")
             _refuse(waiter, error)
+            lane.waiters.served(token, waiter)
             return True
+        finally:
+            waiter.tried.set_result(None)
+            waiter.tried = None
         lane.trouble = None
         if answer.claim is not None:
             if waiter.turn.done():
                 self._give_back(waiter.request, answer.claim)
             else:
                 waiter.turn.set_result(answer.claim)
+                lane.waiters.served(token, waiter)
             return True
         if answer.outcome is claims.Outcome.EMPTY:
-            _back(lane, token, waiter)
             return False
         _refuse(waiter, unclaimable(waiter.request, answer.outcome))
+        lane.waiters.served(token, waiter)
         return True
 
 
 def _granted(waiter: _Waiter) -> claims.Claim | None:
     turn = waiter.turn
     return turn.result() if turn.done() and not turn.cancelled() and turn.exception() is None else None
-
-
-def _back(lane: _Lane, token: TokenName, waiter: _Waiter) -> None:
-    if not waiter.turn.done():
-        lane.waiters.put_back(token, waiter)
 
 
 def _refuse(waiter: _Waiter, error: Exception) -> None:

@@ -152,12 +152,7 @@ def who_served(headers: Mapping[str, str], wanted: target.Target) -> dict[str, s
 
 async def refusal(answer: aiohttp.ClientResponse) -> errors.BrowserpoolError:
     """What an upstream refused for reasons of its own, as ours."""
-    return browserless.refused(answer.status, await _message(answer), retry_after=_retry_after(answer))
-
-
-def _retry_after(answer: aiohttp.ClientResponse) -> int | None:
-    text = answer.headers.get("Retry-After", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+    return browserless.refused(answer.status, await _message(answer), retry_after=remote.retry_after(answer))
 
 
 async def _message(answer: aiohttp.ClientResponse) -> str:

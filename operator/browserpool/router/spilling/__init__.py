@@ -9,7 +9,8 @@ loops. It does not wait there either (``X-Browserpool-Wait: 0``): if it is to wa
 ============== =======================================================================================
 ``rules``      who may go there, with what, and what its answers mean (pure)
 ``breaker``    a router that is away is left alone for a while (pure core)
-``serving``    the region, then the other router, then both by turns
+``turns``      who of those that wait asks a router next
+``serving``    the region, then the other router, then whichever is the first
 ``asking``     a quick action there
 ``sessions``   a CDP session there
 ``following``  what belongs to a session that was made there

@@ -2,7 +2,7 @@
 
 import enum
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import multidict
@@ -42,19 +42,14 @@ def may_spill(spillover: manifest.Spillover, refusal: errors.NoBrowser) -> bool:
     return spillover.when_stale if isinstance(refusal, errors.RegionStale) else spillover.when_empty
 
 
-FIRST_WAIT: Final = 0.25
-LONGEST_WAIT: Final = 4.0
-"""Seconds in the region's line between two questions to the other router: it has no way to tell when it has a browser again."""
+PAUSE: Final = 1.0
+"""Seconds between two questions to a router that does not say when it wants to be asked again."""
+LONGEST_PAUSE: Final = 60.0
 
 
-def waits(seconds: float) -> Iterator[float]:
-    """How long the region's line is stood in after each question to the other router, until ``seconds`` have gone by; 0 ends it."""
-    wait = FIRST_WAIT
-    while seconds > 0:
-        yield min(wait, seconds)
-        seconds -= wait
-        wait = min(2 * wait, LONGEST_WAIT)
-    yield 0.0
+def pause(retry_after: int | None) -> float:
+    """Seconds for which none of those who wait asks a router that has not served."""
+    return PAUSE if retry_after is None else min(float(retry_after), LONGEST_PAUSE)
 
 
 class Said(enum.StrEnum):

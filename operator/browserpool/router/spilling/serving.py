@@ -1,31 +1,39 @@
-"""The region's own browser, then the other router's; where neither has one, both by turns for as long as the request may wait."""
+"""The region's own browser, then the other router's; where neither has one, whichever is the first, for as long as the request may wait."""
 
+import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import aiohttp
 
 from browserpool import metrics
+from browserpool.lib import tasks
 from browserpool.model import elsewhere, errors
-from browserpool.model.names import PoolName
 from browserpool.router import claiming, remote, services, target, waiting
-from browserpool.router.spilling import rules
+from browserpool.router.spilling import rules, turns
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Here = Callable[[waiting.Patience | None], Awaitable[T]]
+"""What the region gives to who is as patient as that."""
 
 _UNSENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """Nothing was sent: nothing can be done twice."""
 
 
 class Unserved(Exception):
-    """The other router has not served, and nothing was done there: whoever asked may go on here."""
+    """The other router has not served, and nothing was done there: whoever asked may go on here.
 
-    def __init__(self, outcome: str, why: str) -> None:
+    ``retry_after``: seconds after which it says that it may be asked again.
+    """
+
+    def __init__(self, outcome: str, why: str, *, retry_after: int | None = None) -> None:
         super().__init__(why)
         self.outcome = outcome
+        self.retry_after = retry_after
 
 
 def backup(call: services.Call, wanted: target.Target) -> elsewhere.BackupRouter | None:
@@ -40,7 +48,7 @@ async def served(
     wanted: target.Target,
     *,
     patience: waiting.Patience | None,
-    here: Callable[[waiting.Patience | None], Awaitable[T]],
+    here: Here[T],
     there: Callable[[elsewhere.BackupRouter], Awaitable[T]],
 ) -> T:
     """What the region gives, or the other router where the region is empty or stale. ``there`` raises ``Unserved``.
@@ -57,42 +65,96 @@ async def served(
         if not rules.may_spill(wanted.spec.spillover, refused):
             raise
         refusal = refused
-    left, is_asked_again = _seconds(wanted, patience, refusal), True
-    for wait in rules.waits(left):
+    ask = _Ask(call, wanted, to, there)
+    waits = patience or claiming.patience_of(wanted.spec)
+    # What is stale is not waited for.
+    if waits.seconds > 0 and not isinstance(refusal, errors.RegionStale):
         try:
-            answer = await there(to)
+            return await _waited_for(ask, here, waits)
+        except errors.RegionStale as stale:
+            if not rules.may_spill(wanted.spec.spillover, stale):
+                raise
+            refusal = stale
+    try:
+        return await ask.answer()
+    except Unserved:
+        raise refusal from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ask(Generic[T]):
+    """A question to the other router."""
+
+    call: services.Call
+    wanted: target.Target
+    to: elsewhere.BackupRouter
+    there: Callable[[elsewhere.BackupRouter], Awaitable[T]]
+
+    @property
+    def key(self) -> turns.Key:
+        return self.to.url, self.to.pool or self.wanted.pool
+
+    async def answer(self) -> T:
+        """Its answer.
+
+        Raises:
+            Unserved: it has none; who waits asks it later.
+        """
+        pool = self.wanted.pool
+        try:
+            answer = await self.there(self.to)
+        except Unserved as unserved:
+            metrics.FORWARDED.labels(pool, unserved.outcome).inc()
+            log.info("another cluster's router has not served", extra={"pool": pool, "why": str(unserved)})
+            if unserved.outcome != rules.Said.REFUSED:
+                self.call.services.turns.put_off(self.key, rules.pause(unserved.retry_after))
+            raise
+        metrics.FORWARDED.labels(pool, rules.Said.SERVED).inc()
+        return answer
+
+
+async def _waited_for(ask: _Ask[T], here: Here[T], patience: waiting.Patience) -> T:
+    """The other router's browser, at once if it has one; else whichever has one first."""
+    # Who has come later does not ask before those who wait.
+    if ask.call.services.turns.is_free(ask.key):
+        try:
+            return await ask.answer()
         except Unserved as unserved:
             # What it refuses now, it would in a moment; its owner is told in the log.
-            is_asked_again = unserved.outcome != rules.Said.REFUSED
-            _count(wanted.pool, unserved.outcome)
-            log.info("another cluster's router has not served", extra={"pool": wanted.pool, "why": str(unserved)})
-        else:
-            _count(wanted.pool, rules.Said.SERVED)
-            return answer
-        stands = wait if is_asked_again else left
-        if stands > 0:
-            try:
-                return await here(waiting.Patience(seconds=stands, limit=_limit(wanted, patience)))
-            except errors.NoBrowser as refused:
-                refusal = refused
-        left -= stands
-        if not is_asked_again:
-            break
-    raise refusal
+            if unserved.outcome == rules.Said.REFUSED:
+                return await here(patience)
+    return await _by_turns(ask, here, patience)
 
 
-def _seconds(wanted: target.Target, patience: waiting.Patience | None, refusal: errors.NoBrowser) -> float:
-    """For how long a browser is waited for. What is stale is not waited for."""
-    stale = isinstance(refusal, errors.RegionStale)
-    return 0.0 if stale else (patience or claiming.patience_of(wanted.spec)).seconds
+async def _by_turns(ask: _Ask[T], here: Here[T], patience: waiting.Patience) -> T:
+    """Stand in the region's line, and step aside for each question to the other router, which is asked by one of all who wait."""
+    place, services_ = waiting.Place(), ask.call.services
+
+    async def stand() -> T:
+        return await here(dataclasses.replace(patience, place=place))
+
+    async with tasks.beside(stand(), name="stand in a region's line") as standing:
+        await _first_of(standing, place.joined)
+        with services_.turns.standing(ask.key, ask.call.token.name) as asker:
+            while True:
+                await _first_of(standing, asker.turn)
+                if standing.done() or not await place.step_aside():
+                    break
+                try:
+                    answer = await ask.answer()
+                except Unserved as unserved:
+                    place.come_back()
+                    if unserved.outcome == rules.Said.REFUSED:
+                        break
+                    services_.turns.again(ask.key, asker)
+                else:
+                    place.served_elsewhere = True
+                    return answer
+        return await standing
 
 
-def _limit(wanted: target.Target, patience: waiting.Patience | None) -> int:
-    return (patience or claiming.patience_of(wanted.spec)).limit
-
-
-def _count(pool: PoolName, outcome: str) -> None:
-    metrics.FORWARDED.labels(pool, outcome).inc()
+async def _first_of(*awaited: asyncio.Future[Any]) -> None:
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
 
 
 def headers(call: services.Call, to: elsewhere.BackupRouter) -> dict[str, str]:
@@ -153,4 +215,4 @@ async def check(call: services.Call, to: elsewhere.BackupRouter, answer: aiohttp
             "another cluster's router refuses; see the region's backupRouter",
             extra={"url": to.url, "status": answer.status, "said": said[:300]},
         )
-    raise Unserved(meaning, f"{to.url} answered {answer.status}")
+    raise Unserved(meaning, f"{to.url} answered {answer.status}", retry_after=remote.retry_after(answer))
