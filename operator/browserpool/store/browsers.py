@@ -32,6 +32,18 @@ async def register(db: connect.Database, registration: Registration) -> Fence:
     return fence
 
 
+async def registrations(db: connect.Database) -> int:
+    """The number of its last registration, which is the upper half of the fence that followed from it."""
+    found = await connect.fetch_one(db, _SQL["registrations"], {}, into=_number)
+    assert found is not None, "a sequence has one row"
+    return found
+
+
+async def raise_registrations(db: connect.Database, *, above: int) -> None:
+    """Registrations from now on have numbers above this one, and so fences above all that followed from such numbers elsewhere."""
+    await connect.fetch(db, _SQL["raise_registrations"], {"above": above}, into=_number)
+
+
 async def hello(db: connect.Database, word: Hello) -> Welcome | None:
     """An agent has started: a new incarnation; a session that the browser still held ends as BROWSER_LOST.
 
@@ -107,11 +119,11 @@ async def sweep(db: connect.Database, *, unseen: float = 60.0) -> int:
 async def ready(db: connect.Database, *, pool: PoolName, region: RegionName, most: int, freshness: float = 15.0) -> int:
     """How many browsers there a claim could have now; not counted beyond ``most``."""
     parameters = {"pool": pool, "region": region, "most": most, "freshness": freshness}
-    found = await connect.fetch_one(db, _SQL["ready"], parameters, into=_ready)
+    found = await connect.fetch_one(db, _SQL["ready"], parameters, into=_number)
     return found or 0
 
 
-def _ready(*, number: int) -> int:
+def _number(*, number: int) -> int:
     return number
 
 

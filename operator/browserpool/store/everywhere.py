@@ -146,6 +146,11 @@ async def browsers_listing(all_: databases.Databases) -> list[Browser]:
     return sorted(_joined(await _each(all_, browsers.listing)), key=lambda one: one.browser_id)
 
 
+async def browsers_found(all_: databases.Databases) -> dict[DatabaseName, list[Browser]]:
+    """All browsers of each database that has answered, by name."""
+    return {name: _joined([(name, rows)]) for name, rows in await _each(all_, browsers.listing)}
+
+
 async def regions_listing(all_: databases.Databases) -> list[RegionStatus]:
     """All regions, by name; of one that is in several databases, while it moves, the worst of what they say."""
     found: dict[RegionName, RegionStatus] = {}

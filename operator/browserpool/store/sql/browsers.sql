@@ -40,6 +40,14 @@ select put.fence from put
 union all
 select b.fence from browsers b where b.browser_id = %(browser_id)s and not exists (select from put);
 
+-- name: registrations
+select r.last_value as number from registrations r;
+
+-- name: raise_registrations
+-- Only ever upwards. Who registers is one, the leader, and it does not do so meanwhile.
+select setval('registrations', %(above)s) as number from registrations r
+where r.last_value < %(above)s or (r.last_value = %(above)s and not r.is_called);
+
 -- name: hello
 -- A new start of the agent: what the browser held is lost, and it must say that it is clean before it is claimed again.
 update browsers b set
