@@ -8,7 +8,8 @@ from browserpool.controller.desired import labels
 from browserpool.controller.webhooks import eviction, review
 from browserpool.model import errors
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers, connect, leases
+from browserpool.store import browsers, connect, databases, leases
+from support import controllers, postgres
 from support import fleet as fleets
 
 NAMESPACE = "browsers"
@@ -16,13 +17,13 @@ BROWSER = "default-eu-0"
 
 
 class Pods:
-    """The pods of the namespace: labels by name, or why nobody can say."""
+    """The pods of the namespace: labels and annotations by name, or why nobody can say."""
 
     def __init__(self, **named):
-        self.named = named
+        self.named = {name: {"labels": marks} for name, marks in named.items()}
         self.trouble = None
 
-    async def labels(self, name):
+    async def metadata(self, name):
         if self.trouble is not None:
             raise self.trouble
         if name not in self.named:
@@ -42,7 +43,7 @@ def pods():
 
 @pytest.fixture
 def guard(database, pods):
-    return eviction.Guard(store=lambda: database, pods=pods, namespace=NAMESPACE)
+    return eviction.Guard(stores=lambda: databases.Databases(database), pods=pods, namespace=NAMESPACE)
 
 
 def asked(name=BROWSER, *, namespace=NAMESPACE, dry_run=False, named_by_object=False, **object_):
@@ -137,7 +138,7 @@ class TestWithoutTheStore:
         await fleet.ready()
         async with connect.opened(dsn, process="guard", deadline=1.0) as db:
             await db.pool.close()
-            yield eviction.Guard(store=lambda: db, pods=pods, namespace=NAMESPACE)
+            yield eviction.Guard(stores=lambda: databases.Databases(db), pods=pods, namespace=NAMESPACE)
 
     async def test_a_browser_stays(self, stopped):
         answer = await stopped.decide(asked())
@@ -164,6 +165,72 @@ async def test_an_answer_that_takes_too_long_is_as_none(fleet, guard, monkeypatc
 
 
 async def test_before_the_store_was_ever_reached_a_browser_stays(pods):
-    guard = eviction.Guard(store=lambda: None, pods=pods, namespace=NAMESPACE)
+    guard = eviction.Guard(stores=lambda: None, pods=pods, namespace=NAMESPACE)
     assert (await guard.decide(asked())).outcome == "store_unavailable"
     assert (await guard.decide(asked("browserpool-database-0"))).allowed
+
+
+class TestInARegionsDatabase:
+    """The browser's row is in another database than the installation's own, as its pod says."""
+
+    @pytest.fixture
+    async def regional(self, postgres_server, tmp_path, pods):
+        (tmp_path / "own").mkdir()
+        pods.named[BROWSER]["annotations"] = {labels.DATABASE: "own/dsn"}
+        with postgres.clone(postgres_server) as dsn:
+            (tmp_path / "own" / "dsn").write_text(dsn)
+            async with connect.opened(dsn, process="tests") as opened:
+                yield fleets.Fleet(opened), dsn
+
+    @pytest.fixture
+    async def stores(self, database, tmp_path):
+        made = databases.Databases(database, databases.Opening(directory=str(tmp_path), process="guard"))
+        yield made
+        await made.close()
+
+    @pytest.fixture
+    def guard(self, stores, pods):
+        return eviction.Guard(stores=lambda: stores, pods=pods, namespace=NAMESPACE)
+
+    @pytest.mark.parametrize("claimed", [False, True])
+    async def test_it_is_asked_there(self, regional, guard, stores, claimed):
+        there, _ = regional
+        await there.ready()
+        if claimed:
+            await there.claim("s")
+        stores.follow(["own/dsn"])
+        await stores.tried(within=10)
+        answer = await guard.decide(asked())
+        assert (answer.allowed, answer.outcome) == ((False, "claimed") if claimed else (True, "drained"))
+        assert (await there.row(BROWSER)).drain_requested
+
+    async def test_it_stays_while_that_database_cannot_say(self, regional, guard, stores):
+        there, dsn = regional
+        await there.ready()
+        assert (await guard.decide(asked())).outcome == "store_unavailable", "nobody has heard of it yet"
+        stores.follow(["own/dsn"])
+        await stores.tried(within=10)
+        with controllers.locked_out(dsn):
+            assert (await guard.decide(asked())).outcome == "store_unavailable"
+
+    async def test_it_is_asked_there_while_the_installations_own_cannot_say(self, regional, dsn, pods, tmp_path):
+        there, _ = regional
+        await there.ready()
+        async with connect.opened(dsn, process="guard", deadline=1.0) as home:
+            await home.pool.close()
+            stores = databases.Databases(home, databases.Opening(directory=str(tmp_path), process="guard"))
+            stores.follow(["own/dsn"])
+            await stores.tried(within=10)
+            guard = eviction.Guard(stores=lambda: stores, pods=pods, namespace=NAMESPACE)
+            assert (await guard.decide(asked())).outcome == "drained"
+            await stores.close()
+
+    async def test_the_same_name_of_before_it_moved_says_nothing(self, regional, guard, stores, fleet):
+        there, _ = regional
+        await fleet.ready()
+        await browsers.forget(fleet.db, [BROWSER])
+        await there.ready()
+        await there.claim("s")
+        stores.follow(["own/dsn"])
+        await stores.tried(within=10)
+        assert (await guard.decide(asked())).outcome == "claimed"

@@ -6,7 +6,7 @@ from browserpool.controller import kube, records
 from browserpool.model.names import NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.nodes import Node
 from browserpool.model.pool import BrowserPool
-from browserpool.store import connect, nodes, pools, regions
+from browserpool.store import connect, databases, nodes, pools, regions
 from support import controllers
 from support.waiting import until
 
@@ -38,7 +38,7 @@ async def empty(database):
 @pytest.mark.parametrize("why", ["the store was away", "a minute has gone by"])
 async def test_what_the_store_has_lost_is_written_again(database, why):
     clock = Clock()
-    written = records.Records(database, now=clock)
+    written = records.Records(databases.Databases(database), now=clock)
 
     async def publish():
         await written.publish(WANTED)
@@ -59,18 +59,18 @@ async def test_what_the_store_has_lost_is_written_again(database, why):
 
 
 async def test_what_is_there_already_is_not_written_again(database, monkeypatch):
-    await records.Records(database).publish(WANTED)
+    await records.Records(databases.Databases(database)).publish(WANTED)
 
     async def put(*_):
         raise AssertionError("written again")
 
     monkeypatch.setattr(pools, "put", put)
-    await records.Records(database).publish(WANTED)
+    await records.Records(databases.Databases(database)).publish(WANTED)
 
 
 async def test_what_is_wanted_no_more_is_removed(database):
-    await records.Records(database).publish(WANTED)
-    later = records.Records(database)
+    await records.Records(databases.Databases(database)).publish(WANTED)
+    later = records.Records(databases.Databases(database))
     await later.publish({})
     assert await pools.listing(database) == []
 

@@ -10,9 +10,9 @@ from browserpool.controller.desired import session
 from browserpool.model import claims, errors, pool
 from browserpool.model.names import SessionId
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers, connect, leases, pools
+from browserpool.store import browsers, connect, databases, leases, pools, region_databases
 from browserpool.store import sessions as stored
-from support import apiserver, waiting
+from support import apiserver, controllers, postgres, waiting
 from support import fleet as fleets
 
 URL = "http://router:8080"
@@ -28,13 +28,15 @@ async def fleet(database):
 class Leader:
     """A replica that leads, as far as sessions go."""
 
-    def __init__(self, client, database):
+    def __init__(self, client, stores):
         self.wake = asyncio.Event()
         self.mirror = mirror.Mirror(
             client, kube.SESSIONS, seen=session.read, on_change=lambda *_: self.wake.set(), lasts=60
         )
         recorder = events.Recorder(client, identity="controller-0")
-        world = sessions.World(db=database, client=client, objects=self.mirror, recorder=recorder, url=URL, resync=0.05)
+        world = sessions.World(
+            stores=stores, client=client, objects=self.mirror, recorder=recorder, url=URL, resync=0.05
+        )
         self.sessions = sessions.Sessions(world, self.wake)
 
     async def rounds(self, number=3):
@@ -44,8 +46,8 @@ class Leader:
 
 
 @contextlib.asynccontextmanager
-async def leading(client, database):
-    leader = Leader(client, database)
+async def leading(client, stores):
+    leader = Leader(client, stores)
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(leader.mirror.run()), group.create_task(leader.sessions.run())]
         try:
@@ -57,7 +59,7 @@ async def leading(client, database):
 
 @pytest.fixture
 async def leader(client, database, fleet):
-    async with leading(client, database) as made:
+    async with leading(client, databases.Databases(database)) as made:
         yield made
 
 
@@ -240,7 +242,7 @@ async def test_one_that_began_and_ended_unseen_is_finished_and_not_claimed_again
     session_id = put(server)
     claim = (await fleet.claim(session_id)).claim
     await leases.release(fleet.db, session_id=session_id, fence=claim.fence, clean=True)
-    async with leading(client, database):
+    async with leading(client, databases.Databases(database)):
         assert is_so(await says(server, "NormalClosure"), "Finished")
     assert await stored.live(fleet.db, session_id) is None
 
@@ -282,11 +284,11 @@ async def test_a_router_that_renews_the_lease_does_not_keep_it_from_being_releas
 
 async def test_a_deletion_that_nobody_saw_is_made_up_for(client, database, fleet, server):
     await fleet.ready()
-    async with leading(client, database):
+    async with leading(client, databases.Databases(database)):
         session_id = put(server)
         await says(server, "Claimed")
     server.finish(kube.SESSIONS, "s")
-    async with leading(client, database) as leader:
+    async with leading(client, databases.Databases(database)) as leader:
         await leader.rounds()
         assert not await ended(fleet, session_id), "its object may be about to appear"
         await fleet.sql("update browsers set state_since = now() - interval '1 minute'")
@@ -313,7 +315,7 @@ async def test_an_object_made_anew_under_its_name_is_another_session(leader, fle
 
 
 async def test_what_is_said_of_an_object_is_not_said_of_a_later_one_of_its_name(client, database, fleet, server):
-    leader = Leader(client, database)
+    leader = Leader(client, databases.Databases(database))
     put(server)
     await leader.mirror.refresh()
     server.finish(kube.SESSIONS, "s")
@@ -329,12 +331,12 @@ async def test_what_is_said_of_an_object_is_not_said_of_a_later_one_of_its_name(
 async def test_another_leader_finds_all_as_it_is_and_writes_nothing(client, database, fleet, server):
     for ordinal in range(2):
         await fleet.ready(ordinal)
-    async with leading(client, database):
+    async with leading(client, databases.Databases(database)):
         for name in ("a", "b", "c"):
             put(server, name)
         await says(server, "NoBrowserReady", "c")
     before = len(server.served), await stored.prefixed(database, session.PREFIX)
-    async with leading(client, database) as leader:
+    async with leading(client, databases.Databases(database)) as leader:
         await leader.rounds(5)
     verbs = {verb for verb, _, _ in server.served[before[0] :]}
     assert verbs <= {"list", "watch"}
@@ -362,7 +364,10 @@ async def test_while_the_api_server_is_away_nothing_is_released_and_what_happene
 
 async def test_while_the_store_is_away_nothing_is_said_and_then_it_goes_on(client, dsn, fleet, server):
     await fleet.ready()
-    async with connect.opened(dsn, process="leader", deadline=0.3) as own, leading(client, own) as leader:
+    async with (
+        connect.opened(dsn, process="leader", deadline=0.3) as own,
+        leading(client, databases.Databases(own)) as leader,
+    ):
         put(server, "a")
         await says(server, "Claimed", "a")
         async with fleet.db.pool.connection() as holding, holding.transaction():
@@ -385,3 +390,88 @@ async def test_a_status_that_is_refused_is_tried_again(leader, fleet, server):
 
 async def claimed(fleet, session_id):
     return await stored.live(fleet.db, session_id) is not None
+
+
+# ---------------------------------------------------------------- regions' databases
+class Regional:
+    """A pool with a region in a database of its own, and one in the installation's."""
+
+    def __init__(self, fleet, dsn, stores):
+        self.fleet, self.dsn, self.stores = fleet, dsn, stores
+
+
+@pytest.fixture
+async def regional(postgres_server, database, tmp_path):
+    (tmp_path / "own").mkdir()
+    regions = [{"name": "eu", "databaseSecretRef": {"name": "own"}}, {"name": "us"}]
+    await pools.put(
+        database, pool.BrowserPool.model_validate({"metadata": {"name": "default"}, "spec": {"regions": regions}})
+    )
+    await region_databases.replace(database, ["own/dsn"])
+    with postgres.clone(postgres_server) as dsn:
+        (tmp_path / "own" / "dsn").write_text(dsn)
+        async with connect.opened(dsn, process="tests") as opened:
+            stores = databases.Databases(database, databases.Opening(directory=str(tmp_path), process="leader"))
+            stores.follow(["own/dsn"])
+            await stores.tried(within=10)
+            yield Regional(fleets.Fleet(opened), dsn, stores)
+            await stores.close()
+
+
+async def test_an_object_has_its_session_in_its_regions_database(client, server, regional):
+    agent = await regional.fleet.ready()
+    async with leading(client, regional.stores):
+        session_id = put(server, region="eu")
+        shown = await says(server, "Claimed")
+        assert shown["podName"] == agent.browser_id
+        assert await stored.live(regional.fleet.db, session_id) is not None
+        server.finish(kube.SESSIONS, "s")
+        await waiting.until(lambda: _is_over(regional, session_id))
+
+
+async def _is_over(regional, session_id):
+    return await stored.history(regional.fleet.db, session_id) is not None
+
+
+async def test_while_a_regions_database_is_away_its_sessions_are_not_over_and_others_begin(
+    client, server, regional, database
+):
+    await regional.fleet.ready()
+    await fleets.Fleet(database).ready(region="us")
+    async with leading(client, regional.stores) as leader:
+        session_id = put(server, region="eu")
+        before = await says(server, "Claimed")
+        with controllers.locked_out(regional.dsn):
+            await waiting.until(regional.stores.away, deadline=20)
+            put(server, "waits", region="eu")
+            put(server, "other", region="us")
+            await says(server, "Claimed", "other")
+            await says(server, "RegionDatabaseUnreachable", "waits")
+            await leader.rounds()
+            assert status(server) == before
+        await waiting.until(lambda: not regional.stores.away(), deadline=20)
+        await says(server, "NoBrowserReady", "waits")
+        assert status(server) == before
+        assert await stored.live(regional.fleet.db, session_id) is not None
+
+
+async def test_a_leader_that_has_not_opened_a_regions_database_yet_ends_nothing(client, server, regional, database):
+    await regional.fleet.ready()
+    async with leading(client, regional.stores):
+        put(server, region="eu")
+        before = await says(server, "Claimed")
+    async with leading(client, databases.Databases(database)) as second:
+        await second.rounds()
+        assert status(server) == before
+
+
+async def test_a_session_whose_object_went_while_its_database_was_away_ends_when_it_is_back(client, server, regional):
+    await regional.fleet.ready()
+    async with leading(client, regional.stores) as leader:
+        session_id = put(server, region="eu")
+        await says(server, "Claimed")
+        with controllers.locked_out(regional.dsn):
+            await waiting.until(regional.stores.away, deadline=20)
+            server.finish(kube.SESSIONS, "s")
+            await leader.rounds()
+        await waiting.until(lambda: _is_over(regional, session_id), deadline=30)

@@ -11,6 +11,7 @@ import pytest
 from browserpool.controller import kube, settings
 from browserpool.controller.desired import labels
 from browserpool.controller.webhooks import wiring
+from browserpool.store import databases
 from support import apiserver, waiting
 from support import fleet as fleets
 
@@ -56,7 +57,7 @@ def added(response):
     [({}, "http://router:8080"), ({"sidecar_router_url": "http://near:8080"}, "http://near:8080")],
 )
 async def test_injection_needs_no_store(client, more, router):
-    async with wiring.serving(config(webhook_port=0, **more), client=client, store=lambda: None) as port:
+    async with wiring.serving(config(webhook_port=0, **more), client=client, stores=lambda: None) as port:
         assert added(await ask(port, "/inject", **POD)) == ("router:1", router)
 
 
@@ -65,7 +66,9 @@ async def test_evictions_are_held_up_by_claims(client, database):
     await fleet.ready()
     await fleet.claim("s")
     await fleet.ready(1)
-    async with wiring.serving(config(webhook_port=0), client=client, store=lambda: database) as port:
+    async with wiring.serving(
+        config(webhook_port=0), client=client, stores=lambda: databases.Databases(database)
+    ) as port:
         assert (await ask(port, "/evict", name="default-eu-0"))["status"]["code"] == 429
         assert (await ask(port, "/evict", name="default-eu-1"))["allowed"]
 
@@ -73,12 +76,12 @@ async def test_evictions_are_held_up_by_claims(client, database):
 async def test_before_the_store_is_there_labels_tell_browsers_from_the_rest(client, server):
     server.put(kube.PODS, {"metadata": {"name": "default-eu-0", "labels": dict(labels.OURS)}})
     server.put(kube.PODS, {"metadata": {"name": "database-0"}})
-    async with wiring.serving(config(webhook_port=0), client=client, store=lambda: None) as port:
+    async with wiring.serving(config(webhook_port=0), client=client, stores=lambda: None) as port:
         assert not (await ask(port, "/evict", name="default-eu-0"))["allowed"]
         assert (await ask(port, "/evict", name="database-0"))["allowed"]
         assert (await ask(port, "/evict", name="nobody"))["allowed"]
 
 
 async def test_without_a_port_there_are_none(client):
-    async with wiring.serving(config(), client=client, store=lambda: None) as port:
+    async with wiring.serving(config(), client=client, stores=lambda: None) as port:
         assert port is None

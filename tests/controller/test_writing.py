@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
+import dataclasses
 
 import pytest
 
 from browserpool.controller import apply, chronicle, events, kube, mirror, statuses, wanted
 from browserpool.controller.desired import notices, plan, seen, status, template
 from browserpool.model import errors
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers
-from support import apiserver, controllers
+from browserpool.store import browsers, databases, everywhere
+from support import apiserver, controllers, postgres
 
 EU = RegionName("eu")
 SHOP = PoolName("shop")
@@ -214,7 +216,10 @@ class Hands:
 
 async def test_pods_are_made_some_at_a_time(database):
     hands = Hands()
-    assert await apply.carry_out(database, hands, SHOP, [create(n) for n in range(9)], concurrency=3) == []
+    assert (
+        await apply.carry_out(databases.Databases(database), hands, SHOP, [create(n) for n in range(9)], concurrency=3)
+        == []
+    )
     assert sorted(hands.created) == list(range(9))
     assert hands.together == 3
 
@@ -222,7 +227,9 @@ async def test_pods_are_made_some_at_a_time(database):
 async def test_what_is_refused_does_not_keep_the_rest_from_being_done(database):
     hands = Hands()
     hands.failing = {1: errors.Forbidden("a quota")}
-    (failure,) = await apply.carry_out(database, hands, SHOP, [create(n) for n in range(3)], concurrency=2)
+    (failure,) = await apply.carry_out(
+        databases.Databases(database), hands, SHOP, [create(n) for n in range(3)], concurrency=2
+    )
     assert (failure.action, str(failure.error)) == (create(1), "a quota")
     assert sorted(hands.created) == [0, 2]
 
@@ -231,7 +238,7 @@ async def test_when_the_api_server_goes_away_the_rest_is_not_tried(database):
     hands = Hands()
     hands.failing = {0: errors.ClusterUnavailable("away")}
     with pytest.raises(errors.ClusterUnavailable, match="away"):
-        await apply.carry_out(database, hands, SHOP, [create(n) for n in range(50)], concurrency=1)
+        await apply.carry_out(databases.Databases(database), hands, SHOP, [create(n) for n in range(50)], concurrency=1)
     assert hands.created == []
 
 
@@ -241,15 +248,15 @@ async def test_when_the_api_server_goes_away_the_rest_is_not_tried(database):
 async def test_a_pod_is_deleted_only_if_nobody_can_claim_it(database, prepared, expected):
     hands = Hands()
     if prepared != "unknown":
-        await apply.carry_out(database, hands, SHOP, [create(0)])
+        await apply.carry_out(databases.Databases(database), hands, SHOP, [create(0)])
     with contextlib.suppress(KeyError):
         await {"draining": browsers.drain, "gone": browsers.forget}[prepared](database, [BrowserId("shop-eu-0")])
-    await apply.carry_out(database, hands, SHOP, [delete(0)])
+    await apply.carry_out(databases.Databases(database), hands, SHOP, [delete(0)])
     assert hands.deleted == [f"shop-eu-{n}" for n in expected]
 
 
 async def test_rows_are_written_by_one_statement_for_many(database, monkeypatch):
-    await apply.carry_out(database, Hands(), SHOP, [create(n) for n in range(4)])
+    await apply.carry_out(databases.Databases(database), Hands(), SHOP, [create(n) for n in range(4)])
     statements = []
     for name in ("drain", "forget", "locate"):
         asked = getattr(browsers, name)
@@ -262,7 +269,7 @@ async def test_rows_are_written_by_one_statement_for_many(database, monkeypatch)
     place = seen.Place(zone=ZoneName("a"), node=NodeName("n1"))
     ids = [BrowserId(f"shop-eu-{n}") for n in range(4)]
     await apply.carry_out(
-        database,
+        databases.Databases(database),
         Hands(),
         SHOP,
         [
@@ -276,3 +283,74 @@ async def test_rows_are_written_by_one_statement_for_many(database, monkeypatch)
     rows = {row.browser_id: row for row in await browsers.listing(database)}
     assert [str(rows[one].state) for one in ids] == ["draining", "draining", "starting", "starting"]
     assert [rows[one].node for one in ids] == ["", "", "n1", "n1"]
+
+
+# ---------------------------------------------------------------- several databases
+OWN = DatabaseName("own/dsn")
+
+
+@pytest.fixture
+async def stores(database, postgres_server, tmp_path):
+    (tmp_path / "own").mkdir()
+    with postgres.clone(postgres_server) as dsn:
+        (tmp_path / "own" / "dsn").write_text(dsn)
+        made = databases.Databases(database, databases.Opening(directory=str(tmp_path), process="tests"))
+        made.follow([OWN])
+        await made.tried(within=10)
+        yield made
+        await made.close()
+
+
+def there(action):
+    return dataclasses.replace(action, database=OWN)
+
+
+async def test_each_action_is_one_in_its_database(stores):
+    hands = Hands()
+    assert await apply.carry_out(stores, hands, SHOP, [create(0), there(create(1)), there(create(2))]) == []
+    drains = [plan.Drain(browser_id=BrowserId(f"shop-eu-{n}"), reason="x") for n in range(3)]
+    await apply.carry_out(stores, hands, SHOP, [drains[0], drains[2], there(drains[1])])
+    found = await everywhere.browsers_found(stores)
+    assert {name: [(row.browser_id, str(row.state)) for row in rows] for name, rows in found.items()} == {
+        HOME: [("shop-eu-0", "draining")],
+        OWN: [("shop-eu-1", "draining"), ("shop-eu-2", "starting")],
+    }
+    await apply.carry_out(stores, hands, SHOP, [there(delete(1)), there(delete(2)), delete(0)])
+    assert sorted(hands.deleted) == ["shop-eu-0", "shop-eu-1"]
+
+
+async def test_a_names_fence_rises_wherever_it_is_registered(stores):
+    fences = []
+    for number in range(6):
+        where = there if number % 2 else lambda action: action
+        # Others that are registered between make the two sequences differ.
+        more = [there(create(100 + 10 * number + n)) for n in range(3)] + [
+            create(100 + 10 * number + n) for n in range(5, 6)
+        ]
+        await apply.carry_out(stores, Hands(), SHOP, [where(create(1)), *more])
+        rows = await everywhere.browsers_listing(stores)
+        fences += [row.fence for row in rows if row.browser_id == "shop-eu-1" and str(row.state) != "gone"]
+        await apply.carry_out(stores, Hands(), SHOP, [where(plan.Forget(browser_id=BrowserId("shop-eu-1"), reason=""))])
+    assert len(fences) == 6
+    assert fences == sorted(set(fences))
+
+
+async def test_what_is_to_be_done_in_a_database_that_is_away_fails_and_the_rest_is_done(stores, tmp_path):
+    hands = Hands()
+    dsn = (tmp_path / "own" / "dsn").read_text()
+    await apply.carry_out(stores, hands, SHOP, [there(create(0))])
+    drain = there(plan.Drain(browser_id=BrowserId("shop-eu-0"), reason="x"))
+    with controllers.locked_out(dsn):
+        for _ in range(2):
+            failures = await apply.carry_out(stores, hands, SHOP, [there(create(1)), drain, create(2)])
+            assert {failure.action.browser_id for failure in failures} == {"shop-eu-0", "shop-eu-1"}
+        assert OWN in stores.away()
+    assert set(hands.created) == {0, 2}
+
+
+async def test_when_the_api_server_goes_away_regions_databases_are_not_blamed(stores):
+    hands = Hands()
+    hands.failing = {0: errors.ClusterUnavailable("away")}
+    with pytest.raises(errors.ClusterUnavailable, match="away"):
+        await apply.carry_out(stores, hands, SHOP, [there(create(0))])
+    assert not stores.away()

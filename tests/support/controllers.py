@@ -70,6 +70,8 @@ class Cluster:
         self.site = site
         self.db = db
         self.fleet = fleet.Fleet(db)
+        self.regional: dict[str, connect.Database] = {}
+        """Regions' databases, by their names."""
         self._dsn = dsn
         self._folder = folder
         server.put(kube.NODES, node("n1"))
@@ -108,8 +110,7 @@ class Cluster:
 
     async def states(self) -> dict[str, str]:
         """Each browser's state in the store; those gone are left out."""
-        rows = await browsers.listing(self.db)
-        return {row.browser_id: str(row.state) for row in rows if row.state != "gone"}
+        return await states_in(self.db)
 
     def status(self, name: str = "shop") -> dict[str, Any]:
         """The pool's status."""
@@ -136,11 +137,18 @@ class Cluster:
     async def greet(self, name: str) -> fleet.Agent:
         """Its agent starts, and is clean."""
         word = Hello(browser_id=BrowserId(name), address=f"{name}:8082", chromium="Chrome/1")
-        welcome = await browsers.hello(self.db, word)
+        db = self.database_of(name)
+        welcome = await browsers.hello(db, word)
         assert welcome is not None
-        agent = self.fleet.agents[BrowserId(name)] = fleet.Agent(self.db, BrowserId(name), welcome)
+        agent = self.fleet.agents[BrowserId(name)] = fleet.Agent(db, BrowserId(name), welcome)
         await agent.beat()
         return agent
+
+    def database_of(self, name: str) -> connect.Database:
+        """The one that the pod's agent is told to speak to."""
+        (container,) = self.server.raw(kube.PODS)[name]["spec"]["containers"]
+        told = {one["name"]: one.get("value") for one in container["env"]}.get("BROWSERPOOL_DATABASE")
+        return self.regional[told] if told else self.db
 
     async def run_all(self, number: int, *, on: str = "n1") -> list[str]:
         """Wait until there are ``number`` pods, and run those that do not yet."""
@@ -149,6 +157,11 @@ class Cluster:
             if name not in self.fleet.agents:
                 await self.run(name, on=on)
         return self.pods()
+
+
+async def states_in(db: connect.Database) -> dict[str, str]:
+    """Each browser's state in this database; those gone are left out."""
+    return {row.browser_id: str(row.state) for row in await browsers.listing(db) if row.state != "gone"}
 
 
 def with_state(row: Browser, state: BrowserState) -> Browser:

@@ -54,8 +54,8 @@ class Watch:
         self.now = 1000.0
         self.made = autoscaler.Autoscaler(now=lambda: self.now, wall=lambda: NOON)
 
-    def look(self, manifest, rows):
-        found = self.made.scaled({SHOP: manifest}, {SHOP: rows})[SHOP]
+    def look(self, manifest, rows, *, blind=()):
+        found = self.made.scaled({SHOP: manifest}, {SHOP: rows}, blind={SHOP: blind})[SHOP]
         spec = found.pool.spec
         return {region.name: spec.wanted(region) for region in spec.regions}
 
@@ -158,3 +158,38 @@ def test_what_is_no_longer_there_is_forgotten():
     watch.look(manifest, [row(n, CLAIMED, region="us") for n in range(20)])
     watch.look(pool(), [])
     assert watch.look(manifest, []) == {"eu": 1, "us": 1}
+
+
+def test_a_blind_region_keeps_what_it_had_and_is_remembered():
+    watch, manifest = Watch(), pool(regions=("eu", "us"), autoscaling={"maxReplicas": 50, "buffer": 4})
+    busy = [row(n, CLAIMED, claims=1) for n in range(6)]
+    watch.look(manifest, busy)
+    watch.now += 1
+    again = [row(n, CLAIMED, claims=2) for n in range(6)]
+    before = watch.look(manifest, again)
+    assert before["eu"] > before["us"] == 4
+    watch.now += 3600
+    assert watch.look(manifest, [], blind=["eu"]) == before
+    watch.now += 1
+    more = watch.look(manifest, [row(n, CLAIMED, claims=9) for n in range(6)])
+    assert more["eu"] > 4, "its claims are counted from where it was seen last"
+
+
+def test_a_region_that_a_new_leader_finds_blind_keeps_what_the_one_before_wanted():
+    manifest = pool(autoscaling={"maxReplicas": 50, "buffer": 4})
+    watch = Watch()
+    watch.made.follow([pool(replicas=17)])
+    assert watch.look(manifest, [], blind=["eu"]) == {"eu": 17}
+    watch.now += 3600
+    assert watch.look(manifest, [], blind=["eu"]) == {"eu": 17}
+    assert watch.look(manifest, []) == {"eu": 17}, "for the delay"
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_of_a_name_in_two_databases_the_row_that_came_last_counts(older_first):
+    watch, manifest = Watch(), pool(autoscaling={"maxReplicas": 50, "buffer": 0})
+    rows = [row(n, GONE, registration=5, claims=9) for n in range(20)]
+    rows += [row(n, CLAIMED, registration=6, claims=1) for n in range(20)]
+    watch.look(manifest, rows if older_first else rows[::-1])
+    watch.now += 1
+    assert watch.look(manifest, rows if older_first else rows[::-1]) == {"eu": 1}, "nobody claimed anything"

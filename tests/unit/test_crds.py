@@ -174,7 +174,8 @@ def unknown(value, node, path=""):
 
 
 def test_the_status_that_is_written_is_the_status_that_is_kept():
-    pool = BrowserPool.model_validate({"metadata": {"name": "shop"}})
+    region = {"name": "local", "databaseSecretRef": {"name": "own"}, "movingFrom": {}}
+    pool = BrowserPool.model_validate({"metadata": {"name": "shop"}, "spec": {"regions": [region]}})
     heard = [RegionStatus(region=RegionName("local"), lag=3.0, stale=True, writers=1)]
     scaled = seen.Scaled(wanted=1, kept=1, reason="Demand", message="")
     world = seen.World(pool=PoolName("shop"), scaled=((RegionName("local"), scaled),))

@@ -86,6 +86,11 @@ def test_a_pod_without_a_node_is_unschedulable_when_the_scheduler_says_so():
     assert pod({"conditions": [{**said, "reason": "SchedulingGated"}]}, node=None).schedulable
 
 
+def test_a_pod_says_in_which_database_it_is():
+    assert pod({}).database == ""
+    assert pod({}, annotations={labels.DATABASE: "own/dsn"}).database == "own/dsn"
+
+
 def test_a_probes_verdict_or_a_new_version_is_no_change():
     before = pod({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}, resourceVersion="1")
     assert before == pod({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}, resourceVersion="2")

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from browserpool.controller.desired import plan, rollout, seen, template
+from browserpool.controller.desired import blind, plan, rollout, seen, template
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool, UpdateStrategy
 from browserpool.model.states import BrowserState
@@ -408,3 +409,97 @@ def test_each_region_is_kept_by_its_own_numbers():
         "shop-west-0",
         "shop-west-1",
     ]
+
+
+# ---------------------------------------------------------------- databases
+OWN, OLD = DatabaseName("own/dsn"), DatabaseName("old/dsn")
+IN_OWN = {"name": "east", "databaseSecretRef": {"name": "own"}}
+FROM_HOME, FROM_OLD = {**IN_OWN, "movingFrom": {}}, {**IN_OWN, "movingFrom": {"databaseSecretRef": {"name": "old"}}}
+
+
+@pytest.mark.parametrize(("region", "database"), [({"name": "east"}, HOME), (IN_OWN, OWN), (FROM_OLD, OWN)])
+def test_a_browser_is_made_in_its_regions_database(region, database):
+    manifest = pool(1, regions=[region])
+    (create,) = plan.plan(manifest, world(browser(0, GONE, ABSENT, database=OLD)))
+    assert create == plan.Create(
+        browser_id=BrowserId("shop-east-0"), region=RegionName("east"), ordinal=0, template_hash=current(manifest),
+        database=database,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        (browser(0, READY, ABSENT, database=OLD), plan.Forget),
+        (browser(0, DRAINING, ABSENT, database=OLD), plan.Forget),
+        (browser(0, DRAINING, database=OLD), plan.Delete),
+        (browser(0, GONE, DEAD, database=OLD), plan.Delete),
+        (browser(0, READY, STOPPING, database=OLD), plan.Drain),
+        (browser(0, None, database=OLD), plan.Adopt),
+        (browser(0, moved=seen.Place(zone=ZoneName("a"), node=NodeName("n1")), database=OLD), plan.Locate),
+    ],
+)
+def test_what_follows_from_a_row_is_done_where_the_row_is(found, kind):
+    manifest = pool(0, 9, regions=[FROM_OLD], updateStrategy={"type": "OnReplenish"})
+    (action,) = plan.plan(manifest, world(found, surplus_for=0))
+    assert (type(action), action.database) == (kind, OLD)
+
+
+def test_a_region_that_moves_is_replaced_as_by_an_update():
+    manifest = pool(4, 9, regions=[FROM_HOME])
+    there = [browser(0, CLAIMED), *(browser(n) for n in range(1, 5))]
+    planned = plan.plan(manifest, world(*there, short_for=0))
+    assert [(type(a).__name__, a.database) for a in planned] == [("Drain", HOME)]
+    moved = [dataclasses.replace(b, database=OWN, template_hash=current(manifest)) for b in there]
+    assert plan.plan(manifest, world(*moved, short_for=0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "drained"),
+    [({"type": "OnReplenish"}, [2, 0]), ({"type": "Recreate"}, [1, 2, 3, 0]), ({"maxUnavailable": 1}, [1])],
+)
+def test_each_strategy_moves_in_its_own_way(strategy, drained):
+    """The claimed one is marked at most, and serves its session to the end."""
+    manifest = pool(3, 9, regions=[FROM_HOME], updateStrategy={"type": "RollingUpdate", **strategy})
+    there = [browser(0, CLAIMED), browser(1), browser(2, RECYCLING), browser(3)]
+    planned = plan.plan(manifest, world(*there, short_for=0))
+    assert [a.browser_id for a in planned if isinstance(a, plan.Drain)] == [f"shop-east-{n}" for n in drained]
+    assert not any(isinstance(a, plan.Delete | plan.Forget) for a in planned)
+    assert {a.database for a in planned if isinstance(a, plan.Create)} <= {OWN}
+
+
+def dark(*browsers, region="east"):
+    return (seen.Blind(region=RegionName(region), why="It is away.", browsers=browsers),)
+
+
+def test_in_a_blind_region_nothing_is_done_and_in_others_all_is():
+    manifest = pool(1, regions=[IN_OWN, {"name": "west"}])
+    unseen = seen.World(pool=PoolName("shop"), blind=dark(browser(0, None), browser(1, GONE), browser(2, DRAINING)))
+    assert done(manifest, unseen) == [("create", 0)]
+    assert done(None, unseen) == [], "nor if the pool is deleted meanwhile"
+    assert done(pool(1, regions=[{"name": "west"}]), unseen) == [("create", 0)], "nor if the region is taken out"
+
+
+@pytest.mark.parametrize(
+    ("regions", "pods", "expected"),
+    [
+        ([{"name": "east"}], [], {}),
+        ([IN_OWN, {"name": "west"}], [], {"east"}),
+        ([FROM_HOME], [], {"east"}),
+        ([{"name": "east", "movingFrom": {"databaseSecretRef": {"name": "own"}}}], [], {"east"}),
+        ([{"name": "east"}, {"name": "west"}], [("west", OWN)], {"west"}),
+        (None, [("east", HOME), ("west", OWN)], {"west"}),
+        ([{"name": "east"}], [("east", HOME), ("east", OLD)], {}),
+    ],
+)
+def test_a_region_is_blind_if_a_database_that_it_names_or_that_its_pods_are_in_has_not_answered(
+    regions, pods, expected
+):
+    answers = blind.Answers(answered=frozenset({HOME, OLD}), away={OWN: "It is away."})
+    manifest = None if regions is None else pool(1, regions=regions)
+    found = blind.regions(manifest, [(RegionName(region), database) for region, database in pods], answers)
+    assert found == dict.fromkeys(expected, "It is away.")
+
+
+def test_one_that_was_never_asked_has_not_answered():
+    assert blind.Answers().trouble(OWN) == "The database of Secret own (key dsn) has not answered yet."

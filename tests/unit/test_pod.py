@@ -306,3 +306,17 @@ def test_a_pod_takes_its_credentials_from_the_shard_that_holds_them(ordinal):
     for one in made["spec"]["containers"][0]["env"][2:4]:
         assert one["valueFrom"]["secretKeyRef"]["name"] == held["metadata"]["name"]
         assert one["valueFrom"]["secretKeyRef"]["key"] in held["data"]
+
+
+def test_a_pod_is_told_which_database_it_is_registered_in_and_says_so():
+    region = {"name": "eu", "databaseSecretRef": {"name": "own", "key": "url"}}
+    made = manifest(region=region)
+    (told,) = [one for one in made["spec"]["containers"][0]["env"] if one["name"] == "BROWSERPOOL_DATABASE"]
+    assert told["value"] == made["metadata"]["annotations"][labels.DATABASE] == "own/url"
+
+
+def test_a_template_cannot_say_that_it_is_in_another():
+    template = {"metadata": {"annotations": {labels.DATABASE: "false/dsn", "note": "x"}}}
+    assert manifest(template=template)["metadata"]["annotations"] == {"note": "x", labels.ORDINAL: "3"}
+    moved = manifest(template=template, region={"name": "eu", "databaseSecretRef": {"name": "own"}})
+    assert moved["metadata"]["annotations"][labels.DATABASE] == "own/dsn"

@@ -8,6 +8,7 @@ from browserpool.controller import observe
 from browserpool.controller.desired import seen, status, template
 from browserpool.local import nodes, show
 from browserpool.model.browsers import Browser
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, Fence, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
@@ -233,6 +234,7 @@ def test_the_status_as_the_object_bears_it():
         ("SpilloverActive", "False", "OwnRegionServes"),
         ("Autoscaling", "False", "Off"),
         ("CanaryPaused", "False", "NoCanary"),
+        ("Moving", "False", "Settled"),
     ]
 
 
@@ -308,3 +310,85 @@ def test_nodes_and_zones_are_dealt_out_in_turn():
 )
 def test_ages_are_short(seconds, text):
     assert show.duration(seconds) == text
+
+
+# ---------------------------------------------------------------- databases
+OWN = DatabaseName("own/dsn")
+IN_OWN = {"name": "east", "databaseSecretRef": {"name": "own"}}
+READY, GONE = BrowserState.READY, BrowserState.GONE
+
+
+@pytest.mark.parametrize(
+    ("rows", "found", "expected"),
+    [
+        pytest.param([row(0, GONE), row(0, database=OWN)], pods(0, database=OWN), [(READY, True, OWN)], id="it moved"),
+        pytest.param([row(0), row(0, GONE, database=OWN)], pods(0), [(READY, True, HOME)], id="it was there once"),
+        pytest.param([row(0, database=OWN)], pods(0), [(None, True, HOME), (READY, False, OWN)], id="its namesake runs"),
+        pytest.param(
+            [row(0), row(0, database=OWN)], pods(0, database=OWN), [(READY, True, OWN), (READY, False, HOME)], id="both"
+        ),
+        pytest.param([row(0), row(0, database=OWN)], {}, [(READY, False, HOME), (READY, False, OWN)], id="neither runs"),
+        pytest.param(
+            [row(0, GONE, fence=Fence(1)), row(0, GONE, fence=Fence(2), database=OWN)], {}, [(GONE, False, OWN)],
+            id="the last that is gone",
+        ),
+        pytest.param([row(0, GONE)], pods(0, database=OWN), [(None, True, OWN)], id="a pod without a row"),
+    ],
+)  # fmt: skip
+def test_a_row_and_a_pod_are_one_browser_if_they_are_of_one_database(rows, found, expected):
+    joined = observe.joined(rows, found, pool=SHOP)
+    assert [(one.state, one.pod.exists, one.database) for one in joined] == expected
+
+
+def test_of_a_blind_region_it_says_what_is_known_and_why_no_more():
+    regions = [{**IN_OWN, "backup": "west"}, {"name": "west"}]
+    world = observe.Observer().world(SHOP, pool(regions=regions), [], pods(0, 1, database=OWN), blind={EAST: "Away."})
+    assert world.browsers == ()
+    found = status.summary(pool(regions=regions), world)
+    east = status.manifest(found, previous_conditions=(), now=NOON)["regions"][0]
+    assert (east["database"], east["replicas"], east["ready"]) == ("Away", 2, 0)
+    assert condition(found, "DatabaseFresh") == status.Condition(
+        type="DatabaseFresh",
+        status=False,
+        reason="RegionDatabaseUnreachable",
+        message="Nothing is changed in regions whose database cannot be asked. east: Away.",
+    )
+    assert "east cannot be seen" in condition(found, "Ready").message
+    assert condition(found, "SpilloverActive").status is True
+    assert found.warm_replicas == 1, "it counts as whole for whoever scales the pool"
+
+
+@pytest.mark.parametrize(
+    ("region", "rows", "expected"),
+    [
+        (IN_OWN, [row(0, database=OWN)], (False, "Settled", None)),
+        (IN_OWN, [row(0, database=OWN), row(1)], (True, "BrowsersLeft", 1)),
+        ({**IN_OWN, "movingFrom": {}}, [row(0, database=OWN), row(1), row(2, GONE)], (True, "BrowsersLeft", 1)),
+        ({**IN_OWN, "movingFrom": {}}, [row(0, database=OWN), row(2, GONE)], (True, "NothingLeft", 0)),
+    ],
+)
+def test_a_region_that_moves_says_how_many_are_left(region, rows, expected):
+    found = {name: pod for one in rows if one.state is not GONE for name, pod in _pod_of(one).items()}
+    said = summary(rows, found, regions=[region])
+    (shown,) = status.manifest(said, previous_conditions=(), now=NOON)["regions"]
+    moving = condition(said, "Moving")
+    assert (moving.status, moving.reason, shown.get("elsewhere")) == expected
+    assert (shown.get("database") == "Moving") is expected[0]
+
+
+def _pod_of(one):
+    return {one.browser_id: observe.Pod(region=EAST, phase=seen.Pod.RUNNING, database=one.database)}
+
+
+def test_a_region_that_is_seen_again_is_seen_for_the_first_time():
+    clock = iter([0.0, 100.0, 200.0, 203.0])
+    observer = observe.Observer(now=clock.__next__)
+    manifest = pool(replicas=2)
+
+    def settled(**more):
+        return observer.world(SHOP, manifest, [row(0)], pods(0), **more).settled_in(EAST).short_for
+
+    assert settled() == 0
+    assert settled(blind={EAST: "Away."}) == 0
+    assert settled() == 0, "what it was short of before it was blind is long ago"
+    assert settled() == 3

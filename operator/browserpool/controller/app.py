@@ -34,26 +34,32 @@ from browserpool.lib import chance, clock, listening, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import credentials, errors
 from browserpool.model.names import BrowserId
-from browserpool.store import connect, migrate
+from browserpool.store import connect, databases, migrate, region_databases
 
 log = logging.getLogger(__name__)
 
 _STUCK = 120.0
 """Seconds without the end of a round after which a leader is not alive: each of its requests is bounded far below that."""
 _TRY_EVERY = 2.0
+_FOLLOW_EVERY = 5.0
+"""Seconds between two looks at which databases regions have."""
+_FEW = 2
+"""Connections to a region's database of a replica that only answers for evictions."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Controller:
     """A replica that runs. ``round`` is the leader's reconciler; None: another leads, or it has not listed all yet.
 
-    ``leads_since`` is on the steady clock. ``ownership``: the leader's, of the database.
+    ``leads_since`` is on the steady clock. ``ownership``: the leader's, of the database. ``stores`` are all databases, as every replica
+    needs them; the leader has its own, which it also keeps up to date.
     """
 
     config: settings.ControllerSettings
     client: kube.Client
     election: leader.Election
     db: connect.Database | None = None
+    stores: databases.Databases | None = None
     round: reconciler.Reconciler | None = None
     leads_since: float | None = None
     ownership: installation.Installation | None = None
@@ -93,7 +99,7 @@ async def running(config: settings.ControllerSettings) -> AsyncIterator[Controll
             lib_web.serve(application, host=config.host, port=config.ops_port, grace=1.0)
         )
         replica.webhook_port = await stack.enter_async_context(
-            wiring.serving(config, client=client, store=lambda: replica.db)
+            wiring.serving(config, client=client, stores=lambda: replica.stores)
         )
         group = await stack.enter_async_context(asyncio.TaskGroup())
         working = group.create_task(_stand_by(replica, configuration), name="controller")
@@ -115,9 +121,35 @@ def _rules(config: settings.ControllerSettings) -> leader.Rules:
 
 async def _stand_by(replica: Controller, configuration: official.Configuration) -> None:
     """What every replica does."""
-    async with _store(replica.config) as db:
-        replica.db = db
+    async with _store(replica.config) as db, _followed(replica.config, db) as stores:
+        replica.db, replica.stores = db, stores
         await replica.election.lead(lambda: _lead(replica, configuration, db))
+
+
+@contextlib.asynccontextmanager
+async def _followed(config: settings.ControllerSettings, db: connect.Database) -> AsyncIterator[databases.Databases]:
+    """All databases, as the guard over evictions needs them; none of regions where there is no such guard."""
+    stores = databases.Databases(db, _opening(config, most=_FEW))
+
+    async def follow() -> None:
+        with contextlib.suppress(errors.Unavailable):
+            stores.follow(await region_databases.listing(db))
+
+    async with tasks.Background(grace=0) as background:
+        if config.webhook_port is not None:
+            background.spawn(
+                tasks.periodically(follow, every=_FOLLOW_EVERY, name="regions' databases"), name="regions' databases"
+            )
+        try:
+            yield stores
+        finally:
+            await stores.close()
+
+
+def _opening(config: settings.ControllerSettings, *, most: int) -> databases.Opening:
+    return databases.Opening(
+        directory=config.secrets_dir, process="controller", max_size=min(most, config.db_connections)
+    )
 
 
 @contextlib.asynccontextmanager
@@ -153,10 +185,14 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
     walls = policies.Policies(client, config.network_policy, on_change=changed)
     pools = mirror.Mirror(client, kube.POOLS, seen=wanted.read, on_change=changed)
     recorder = events.Recorder(client, identity=config.identity)
-    replica.ownership = ours = installation.Installation(db, config.installation or config.namespace)
+    name = config.installation or config.namespace
+    replica.ownership = ours = installation.Installation(db, name)
+    regional = installation.Regional(name)
+    stores = databases.Databases(db, _opening(config, most=config.db_connections), prepare=regional.prepare)
     world = reconciler.World(
-        db=db,
+        stores=stores,
         ownership=ours,
+        regional=regional,
         pools=pools,
         pods=running_pods,
         policies=walls,
@@ -179,16 +215,17 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
             await standing.mirror.synced.wait()
             await running_pods.mirror.synced.wait()
             await walls.mirror.synced.wait()
-            beside.append(group.create_task(_keep_sessions(replica, db, ours), name="sessions"))
+            beside.append(group.create_task(_keep_sessions(replica, stores, ours), name="sessions"))
             replica.round = reconciler.Reconciler(world, wake, leads=lambda: replica.election.leading)
             await replica.round.run()
             for task in beside:
                 task.cancel()
     finally:
         replica.round = replica.leads_since = None
+        await stores.close()
 
 
-async def _keep_sessions(replica: Controller, db: connect.Database, ours: installation.Installation) -> None:
+async def _keep_sessions(replica: Controller, stores: databases.Databases, ours: installation.Installation) -> None:
     """BrowserSession objects, beside the pools: neither holds up the other."""
     await ours.taken.wait()
     wake = asyncio.Event()
@@ -200,7 +237,7 @@ async def _keep_sessions(replica: Controller, db: connect.Database, ours: instal
     objects = mirror.Mirror(client, kube.SESSIONS, seen=session.read, on_change=changed)
     recorder = events.Recorder(client, identity=config.identity)
     world = sessions.World(
-        db=db, client=client, objects=objects, recorder=recorder, url=config.router_url, resync=config.resync
+        stores=stores, client=client, objects=objects, recorder=recorder, url=config.router_url, resync=config.resync
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(objects.run(), name="sessions' objects")

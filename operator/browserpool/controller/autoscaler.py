@@ -7,7 +7,8 @@ import dataclasses
 import datetime
 import heapq
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from browserpool.controller.desired import scaling, seen
@@ -37,6 +38,7 @@ class Scaled:
 class _Memory:
     past: scaling.Past
     fences: Mapping[BrowserId, Fence]
+    scaled: seen.Scaled
 
 
 class Autoscaler:
@@ -58,39 +60,66 @@ class Autoscaler:
         self._before = {pool.name: pool for pool in before}
 
     def scaled(
-        self, pools: Mapping[PoolName, BrowserPool], rows: Mapping[PoolName, Sequence[Browser]]
+        self,
+        pools: Mapping[PoolName, BrowserPool],
+        rows: Mapping[PoolName, Sequence[Browser]],
+        *,
+        blind: Mapping[PoolName, Collection[RegionName]] = types.MappingProxyType({}),
     ) -> dict[PoolName, Scaled]:
-        """``pools`` as they are to be now, where these are the rows of their browsers."""
+        """``pools`` as they are to be now, where these are the rows of their browsers; regions that are ``blind`` as they were."""
         memories, self._memories = self._memories, {}
-        made = {name: self._scaled(pool, rows.get(name, ()), memories) for name, pool in pools.items()}
+        made = {
+            name: self._scaled(pool, rows.get(name, ()), memories, blind=blind.get(name, ()))
+            for name, pool in pools.items()
+        }
         self._before = {name: one.pool for name, one in made.items()}
         return made
 
-    def _scaled(self, pool: BrowserPool, rows: Sequence[Browser], memories: Mapping[_Key, _Memory]) -> Scaled:
+    def _scaled(
+        self,
+        pool: BrowserPool,
+        rows: Sequence[Browser],
+        memories: Mapping[_Key, _Memory],
+        *,
+        blind: Collection[RegionName],
+    ) -> Scaled:
         rules = pool.spec.autoscaling
         if rules is None:
             return Scaled(pool=pool)
-        by_region: dict[RegionName, list[Browser]] = {RegionName(region.name): [] for region in pool.spec.regions}
+        by_region: dict[RegionName, dict[BrowserId, Browser]] = {RegionName(one.name): {} for one in pool.spec.regions}
         for row in rows:
-            if row.region in by_region:
-                by_region[row.region].append(row)
+            if (here := by_region.get(row.region)) is not None:
+                # Of a name that has moved to another database, the row with the higher fence is its last.
+                other = here.get(row.browser_id)
+                here[row.browser_id] = row if other is None or row.fence > other.fence else other
         found: dict[RegionName, seen.Scaled] = {}
         for region in pool.spec.regions:
             name = RegionName(region.name)
             memory = memories.get((pool.name, name))
-            self._memories[pool.name, name], found[name] = self._looked(pool, region, rules, by_region[name], memory)
+            if name in blind:
+                found[name] = self._as_it_was(pool, region, rules, memory)
+            else:
+                memory = self._looked(pool, region, rules, list(by_region[name].values()), memory)
+                found[name] = memory.scaled
+            if memory is not None:
+                self._memories[pool.name, name] = memory
         return Scaled(pool=_with(pool, found), regions=tuple(found.items()))
 
     def _looked(
         self, pool: BrowserPool, region: Region, rules: Autoscaling, rows: Sequence[Browser], memory: _Memory | None
-    ) -> tuple[_Memory, seen.Scaled]:
+    ) -> _Memory:
         now = self._now()
         look = _look(rows, None if memory is None else memory.fences)
         past = scaling.begun(look, before=self._kept(pool.name, region), now=now) if memory is None else memory.past
         past, scaled = scaling.looked(
             past, look, rules=rules, most=pool.spec.most(region), now=now, moment=self._wall()
         )
-        return _Memory(past=past, fences={row.browser_id: row.fence for row in rows}), scaled
+        return _Memory(past=past, fences={row.browser_id: row.fence for row in rows}, scaled=scaled)
+
+    def _as_it_was(self, pool: BrowserPool, region: Region, rules: Autoscaling, memory: _Memory | None) -> seen.Scaled:
+        kept = max(self._kept(pool.name, region), rules.min_replicas)
+        wanted, whole = (kept, kept) if memory is None else (memory.scaled.wanted, memory.scaled.kept)
+        return seen.Scaled(wanted=wanted, kept=whole, reason=scaling.Why.BLIND, message="as before: it cannot be seen")
 
     def _kept(self, name: PoolName, region: Region) -> int:
         before = self._before.get(name)

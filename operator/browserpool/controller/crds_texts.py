@@ -218,6 +218,14 @@ _REGION: Final[Schema] = _object(
             "type": "boolean",
             "description": "Heartbeats are too late to be trusted; spillover says what follows.",
         },
+        "database": _text(
+            "Away: one of the region's databases cannot be asked, and nothing is changed; DatabaseFresh says why. Moving: it moves to "
+            "another. Left out: it answers.",
+            enum=["Away", "Moving"],
+        ),
+        "elsewhere": _count(
+            "While it moves, its browsers that are left in another database than the one it is to be in."
+        ),
         "lagSeconds": _count("Age of the oldest heartbeat that waits to be written."),
     },
     required=("name",),

@@ -4,7 +4,9 @@ import asyncio
 import logging
 
 from browserpool.lib import clock
-from browserpool.store import connect, installation
+from browserpool.model import errors
+from browserpool.model.databases import HOME, DatabaseName
+from browserpool.store import connect, databases, installation, migrate
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,55 @@ class Installation:
             self.taken.set()
             if before:
                 log.info("the database is this installation's now", extra={"installation": self._name})
+
+
+class Regional:
+    """The same for regions' databases: each is used as long as it is this installation's, and kept up to date by nobody else."""
+
+    def __init__(self, name: str, *, now: clock.Monotonic = clock.monotonic) -> None:
+        self._name = name
+        self._now = now
+        self._ours: dict[DatabaseName, tuple[connect.Database, Installation]] = {}
+
+    async def prepare(self, dsn: str, db: connect.Database) -> None:
+        """Take the database, then bring it to this version's schema: a ``databases.Prepare``.
+
+        Raises:
+            errors.Unavailable: it is another installation's, or cannot be reached.
+            errors.SchemaTooNew: it is of a newer version.
+        """
+        try:
+            owner = await installation.take(db, self._name)
+        except errors.Unavailable:
+            # It is away, or has no schema at all and so no owner: the migration tells which.
+            owner = None
+        if owner is None:
+            await migrate.apply(dsn)
+            owner = await installation.take(db, self._name)
+        if owner is not None:
+            raise errors.Unavailable(_taken_by(owner, name=self._name), retry_after=connect.RETRY_AFTER)
+
+    async def refused(self, stores: databases.Databases) -> dict[DatabaseName, str]:
+        """Of those that are open the ones that are another's by now, and why; the others are renewed, now and then."""
+        found: dict[DatabaseName, str] = {}
+        async with asyncio.TaskGroup() as group:
+            for name, db in stores.open():
+                if name != HOME:
+                    group.create_task(self._renew(stores, name, db, found))
+        return found
+
+    async def _renew(
+        self, stores: databases.Databases, name: DatabaseName, db: connect.Database, found: dict[DatabaseName, str]
+    ) -> None:
+        known, ours = self._ours.get(name, (None, None))
+        if ours is None or known is not db:
+            ours = Installation(db, self._name, now=self._now)
+            self._ours[name] = db, ours
+        try:
+            if not await ours.holds():
+                found[name] = ours.problem
+        except errors.Unavailable:
+            stores.suspect(name)
 
 
 def _taken_by(owner: str, *, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from browserpool.controller.desired import seen, settling
 from browserpool.lib import clock
 from browserpool.model.browsers import Browser
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
@@ -29,6 +30,8 @@ class Pod:
     forced: bool = False
     place: seen.Place | None = None
     """None: it stands nowhere yet, or where its row says."""
+    database: DatabaseName = HOME
+    """That which its agent speaks to."""
 
 
 _NO_POD = seen.Pod.ABSENT
@@ -53,13 +56,24 @@ class Observer:
         pods: Mapping[BrowserId, Pod],
         *,
         scaled: tuple[tuple[RegionName, seen.Scaled], ...] = (),
+        blind: Mapping[RegionName, str] | None = None,
     ) -> seen.World:
-        """All that exists of the pool ``name``, as it is now; ``rows``, ``pods`` and ``scaled`` are those of that pool."""
-        found = joined(rows, pods, pool=name)
+        """All that exists of the pool ``name``, as it is now; ``rows``, ``pods``, ``scaled`` and ``blind`` are those of that pool.
+
+        ``blind`` says why nothing is to be decided of a region.
+        """
+        dark = blind or {}
+        all_ = joined(rows, pods, pool=name)
+        found = tuple(browser for browser in all_ if browser.region not in dark) if dark else all_
         now = self._now()
         here: dict[RegionName, settling.Since] = {}
         for region in pool.spec.regions if pool is not None else ():
             region_name = RegionName(region.name)
+            if region_name in dark:
+                # When it is seen again, it is so for the first time.
+                self._since.pop((name, region_name), None)
+                self._known.pop((name, region_name), None)
+                continue
             running = [b for b in found if b.region == region_name and b.pod.serves]
             there = frozenset(b.browser_id for b in found if b.region == region_name and _is_there(b))
             born = there - self._known.get((name, region_name), there)
@@ -74,7 +88,11 @@ class Observer:
                 rate=pool.spec.refill.max_rate if pool is not None else None,
             )
             self._since[name, region_name] = here[region_name]
-        return seen.World(pool=name, browsers=found, settled=settling.ages(here, now=now), scaled=scaled)
+        unseen = tuple(
+            seen.Blind(region=one, why=why, browsers=tuple(b for b in all_ if b.region == one))
+            for one, why in dark.items()
+        )
+        return seen.World(pool=name, browsers=found, settled=settling.ages(here, now=now), scaled=scaled, blind=unseen)
 
 
 def by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
@@ -86,13 +104,30 @@ def by_pool(rows: Iterable[Browser]) -> dict[PoolName, list[Browser]]:
 
 
 def joined(rows: Iterable[Browser], pods: Mapping[BrowserId, Pod], *, pool: PoolName) -> tuple[seen.Browser, ...]:
-    """The browsers of ``pool``, each from its row, its pod, or both. Both must be of that pool."""
-    by_name = {row.browser_id: row for row in rows}
+    """The browsers of ``pool``, each from its row, its pod, or both. Both must be of that pool.
+
+    A row and a pod are of one browser if both its name and its database are the same. So a name of which two databases have rows that
+    count is two browsers; of rows that do not count any more, the last one tells of its name.
+    """
+    by_name: dict[BrowserId, list[Browser]] = {}
+    for row in rows:
+        by_name.setdefault(row.browser_id, []).append(row)
     return tuple(
-        _joined(name, by_name.get(name), pods.get(name))
+        browser
         for name in sorted(by_name.keys() | pods.keys())
         if ordinal(name, pool=pool) is not None
+        for browser in _named(name, by_name.get(name, []), pods.get(name))
     )
+
+
+def _named(name: BrowserId, rows: list[Browser], pod: Pod | None) -> list[seen.Browser]:
+    if pod is None or not pod.phase.exists:
+        counting = [row for row in rows if row.state is not BrowserState.GONE]
+        last = max(rows, key=lambda row: row.fence, default=None)
+        return [_joined(name, row, pod) for row in counting] or [_joined(name, last, pod)]
+    own = next((row for row in rows if row.database == pod.database), None)
+    others = [row for row in rows if row is not own and row.state is not BrowserState.GONE]
+    return [_joined(name, own, pod), *(_joined(name, row, None) for row in others)]
 
 
 def ordinal(browser_id: BrowserId, *, pool: PoolName) -> int | None:
@@ -123,6 +158,7 @@ def _joined(name: BrowserId, row: Browser | None, pod: Pod | None) -> seen.Brows
         node=seen.Node.STAYS if pod is None else pod.node,
         forced=pod is not None and pod.forced,
         moved=None if row is None or pod is None else _moved(row, pod.place),
+        database=row.database if row is not None else pod.database if pod is not None else HOME,
     )
 
 

@@ -98,6 +98,7 @@ class Pods:
             node=self._nodes.state(one.node),
             forced=one.uid in self._forced,
             place=self._nodes.place(one.node),
+            database=one.database,
         )
 
     def _changed(self, name: str, before: podstate.Pod | None, after: podstate.Pod | None) -> None:

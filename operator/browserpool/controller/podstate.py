@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from browserpool.controller.desired import labels, seen
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 
 _BEGINNING = frozenset({"ContainerCreating", "PodInitializing"})
@@ -29,6 +30,7 @@ class Pod:
     failing: str
     complaint: str
     restarts: int
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,13 @@ def pod(found: Mapping[str, Any]) -> Pod:
         failing=failing,
         complaint=unscheduled or complaint,
         restarts=sum(one.get("restartCount", 0) for one in status.get("containerStatuses") or ()),
+        database=database(metadata),
     )
+
+
+def database(metadata: Mapping[str, Any]) -> DatabaseName:
+    """The database that the browser of a pod with this metadata is registered in."""
+    return DatabaseName((metadata.get("annotations") or {}).get(labels.DATABASE) or HOME)
 
 
 def is_of(found: Mapping[str, Any], *, pool: PoolName) -> bool:

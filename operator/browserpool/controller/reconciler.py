@@ -1,7 +1,8 @@
 """Observe → plan → apply for every pool, again and again, while this replica leads.
 
-A round looks at everything: rows (one statement), pods and nodes (from memory). Events only wake it, so one that is missed costs a
-delay. While the store or the API server cannot be reached nothing is decided: what is known then is old.
+A round looks at everything: rows (one statement in each database), pods and nodes (from memory). Events only wake it, so one that is
+missed costs a delay. While the store or the API server cannot be reached nothing is decided: what is known then is old. While a region's
+own database cannot be reached nothing is decided of that region.
 """
 
 import asyncio
@@ -27,15 +28,16 @@ from browserpool.controller import (
     statuses,
     wanted,
 )
-from browserpool.controller.desired import notices, plan, pod, seen, status
+from browserpool.controller.desired import blind, notices, plan, pod, seen, status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import errors
 from browserpool.model.browsers import Browser
+from browserpool.model.databases import DatabaseName
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers, connect, regions
+from browserpool.store import databases, everywhere
 from browserpool.store import pools as stored
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ At most, since a long round is one that waited: for an API server that makes a h
 _AT_ONCE = 200
 """Of one pool's pods, how many are made or deleted in one round; the rest is planned again, after the other pools had their turn."""
 _CONFLICT = "NameConflict"
+_FIRST_TRY = 5.0
+"""Seconds that a region's database gets to be opened, when it is heard of: until it is, the region is blind."""
 _REFRESH = 60.0
 """Seconds between two lists of the pools: kopf tells what changes, but not what was deleted while it could not watch."""
 
@@ -64,14 +68,16 @@ class _Look:
     rows: list[Browser]
     pods: Mapping[BrowserId, observe.Pod]
     heard: list[RegionStatus]
+    blind: Mapping[RegionName, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What the reconciler looks at and acts on."""
 
-    db: connect.Database
+    stores: databases.Databases
     ownership: installation.Installation
+    regional: installation.Regional
     pools: mirror.Mirror[wanted.Wanted]
     pods: pods.Pods
     policies: policies.Policies
@@ -100,8 +106,9 @@ class Reconciler:
         self._now = now
         self._observer = observe.Observer(now=now)
         self._autoscaler = autoscaler.Autoscaler(now=now)
-        self._canaries = canaries.Canaries(world.db, now=now)
-        self._records = records.Records(world.db, now=now)
+        self._canaries = canaries.Canaries(world.stores.home, now=now)
+        self._records = records.Records(world.stores, now=now)
+        self._followed: frozenset[DatabaseName] = frozenset()
         self._good: dict[PoolName, BrowserPool] | None = None
         self._leftovers = leftovers.Leftovers()
         self._refreshed = float("-inf")
@@ -165,13 +172,14 @@ class Reconciler:
         await self._refresh()
         objects = {one.name: one for one in world.pools.objects.values()}
         good, problems = await self._understood(objects)
-        rows = observe.by_pool(await browsers.listing(world.db))
-        scaled = self._autoscaler.scaled(good, rows)
+        found, answers = await self._asked(good)
+        rows, there = observe.by_pool(found), world.pods.by_pool()
+        dark = {name: _blind(good.get(name), there.get(name, {}), answers) for name in there.keys() | good.keys()}
+        scaled = self._autoscaler.scaled(good, rows, blind=dark)
         await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.publish_nodes(world.nodes.published(good.values()))
         await self._records.prune()
-        heard = await regions.listing(world.db)
-        there = world.pods.by_pool()
+        heard = await everywhere.regions_listing(world.stores)
         living = {name for name, of in rows.items() if any(row.state is not BrowserState.GONE for row in of)}
         changed = False
         for name in sorted(living | there.keys() | objects.keys()):
@@ -184,6 +192,7 @@ class Reconciler:
                 rows=rows.get(name, []),
                 pods=there.get(name, {}),
                 heard=heard,
+                blind=dark.get(name, {}),
             )
             changed |= await self._apart(look)
             self.last = self._now()
@@ -204,12 +213,30 @@ class Reconciler:
             self._refreshed = self._now()
         await world.pods.repair_secrets(world.defaults)
 
+    async def _asked(self, good: Mapping[PoolName, BrowserPool]) -> tuple[list[Browser], blind.Answers]:
+        """All browsers that the store has, and which databases have said what they have."""
+        world = self._world
+        named = {name for pool in good.values() for region in pool.spec.regions for name in region.databases}
+        named |= {one.database for one in world.pods.mirror.objects.values()}
+        followed = frozenset(named | await self._records.databases())
+        world.stores.follow(followed)
+        if not followed <= self._followed:
+            await world.stores.tried(within=_FIRST_TRY)
+        self._followed = followed
+        refused = await world.regional.refused(world.stores)
+        found = {
+            name: rows for name, rows in (await everywhere.browsers_found(world.stores)).items() if name not in refused
+        }
+        await self._records.publish_databases(named, found)
+        answers = blind.Answers(answered=frozenset(found), away={**world.stores.away(), **refused})
+        return [row for rows in found.values() for row in rows], answers
+
     async def _understood(
         self, objects: Mapping[PoolName, wanted.Wanted]
     ) -> tuple[dict[PoolName, BrowserPool], dict[PoolName, status.Condition]]:
         """What each pool wants, as last understood; and what is wrong with those that are not understood, or refused."""
         if self._good is None:
-            self._good = {pool.name: pool for pool in await stored.listing(self._world.db)}
+            self._good = {pool.name: pool for pool in await stored.listing(self._world.stores.home)}
             self._autoscaler.follow(self._good.values())
         clashes = wanted.colliding(objects.values())
         good: dict[PoolName, BrowserPool] = {}
@@ -247,7 +274,7 @@ class Reconciler:
         wants = None
         if one is not None and look.pool is not None:
             wants = wanted.installed(look.pool, image=world.defaults.image, mark=world.defaults.mark)
-        seen_world = self._observer.world(look.name, wants, look.rows, look.pods, scaled=look.scaled)
+        seen_world = self._observer.world(look.name, wants, look.rows, look.pods, scaled=look.scaled, blind=look.blind)
         shown, uid = (None, "") if one is None else (one.status.get("canary"), one.uid)
         seen_world = await self._canaries.look(look.name, wants, seen_world, shown=shown, uid=uid)
         actions = plan.plan(wants, seen_world)
@@ -259,7 +286,7 @@ class Reconciler:
             return False
         actions = portion(actions, turn=self.rounds)
         hands = world.pods.hands(wants, world.defaults)
-        failures = await apply.carry_out(world.db, hands, look.name, actions, concurrency=world.concurrency)
+        failures = await apply.carry_out(world.stores, hands, look.name, actions, concurrency=world.concurrency)
         if one is not None:
             failed = {failure.action.browser_id for failure in failures}
             world.chronicle.did(one, seen_world, [action for action in actions if action.browser_id not in failed])
@@ -316,6 +343,13 @@ class Reconciler:
             await self._world.chronicle.tell({one.name: one for one in self._world.pools.objects.values()})
         except errors.BrowserpoolError as unsaid:
             log.warning("that the store is away could not be said", extra={"why": unsaid.message})
+
+
+def _blind(
+    pool: BrowserPool | None, pods_: Mapping[BrowserId, observe.Pod], answers: blind.Answers
+) -> dict[RegionName, str]:
+    places = {(one.region, one.database) for one in pods_.values() if one.phase.exists}
+    return blind.regions(pool, places, answers)
 
 
 def portion(actions: Sequence[plan.Action], *, turn: int) -> tuple[plan.Action, ...]:

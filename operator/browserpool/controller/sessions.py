@@ -1,7 +1,7 @@
 """BrowserSession objects, kept true to their sessions: claimed, shown, released, deleted. The leader's.
 
-A round reads the live sessions of all objects (one statement) and compares. The lease is not renewed here: it runs from the claim until a
-client connects, and from then on that client's router renews it while something happens, as with any other session.
+A round reads the live sessions of all objects (one statement in each database) and compares. The lease is not renewed here: it runs from
+the claim until a client connects, and from then on that client's router renews it while something happens, as with any other session.
 
 Objects that wait claim in the order in which they were made. Once the store has no browser for a pool and region, those behind do not
 ask in this round; then it is asked again after a while, which doubles as long as there is none.
@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from browserpool import metrics
@@ -20,9 +20,11 @@ from browserpool.controller import events, kube
 from browserpool.controller.desired import notices, session, session_status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import PoolName, RegionName, SessionId
 from browserpool.model.sessions import Past, Session
-from browserpool.store import connect, leases, nodes, pools, tokens
+from browserpool.store import claims as claiming
+from browserpool.store import connect, databases, everywhere, leases, nodes, pools, region_databases, tokens
 from browserpool.store import sessions as stored
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Objects(Protocol):
 class World:
     """What the reconciler looks at and acts on. ``url`` is the routers', which addresses are made from; durations in seconds."""
 
-    db: connect.Database
+    stores: databases.Databases
     client: kube.Client
     objects: Objects
     recorder: events.Recorder
@@ -123,24 +125,47 @@ class Sessions:
 
     # ------------------------------------------------------------ the store
     async def _observe(self, objects: list[session.Asked]) -> session.World:
-        db = self._world.db
-        live = {one.session_id: one for one in await stored.prefixed(db, session.PREFIX)}
-        past = [await stored.history(db, gone) for gone in session.unheard_of(objects, live)]
+        stores = self._world.stores
+        db = stores.home
+        answers = await everywhere.each(stores, _prefixed)
+        live = {one.session_id: one for _, found in answers for one in found}
+        past = await self._past(session.unheard_of(objects, live))
         wishes = any(one.session_id not in live and not session_status.is_finished(one.status) for one in objects)
         return session.World(
             now=await stored.moment(db),
             live=live,
-            past={one.session_id: one for one in past if one is not None},
+            past=past,
             pools={one.name: one.spec for one in await pools.listing(db)} if objects else {},
             nodes={one.name: one for one in await nodes.listing(db)} if wishes else {},
             tokens={one.name: one for one in await tokens.listing(db)} if wishes else {},
+            # As the pools' reconciler has told the routers: it may not have opened each yet.
+            away=frozenset(await region_databases.listing(db)) - {name for name, _ in answers},
         )
+
+    async def _past(self, wanted: Collection[SessionId]) -> dict[SessionId, Past]:
+        if not wanted:
+            return {}
+
+        async def past(_: DatabaseName, db: connect.Database) -> list[Past]:
+            found = [await stored.history(db, session_id) for session_id in wanted]
+            return [one for one in found if one is not None]
+
+        answers = await everywhere.each(self._world.stores, past)
+        return {one.session_id: one for _, found in answers for one in found}
 
     async def _release(self, sessions: Iterable[Session]) -> None:
         """Not clean, since nobody has said so: the agent learns of it by its next heartbeat, and the browser recycles."""
         for one in sessions:
             log.info("a session's object is gone", extra={"session": one.session_id, "browser": one.browser_id})
-            state = await leases.release(self._world.db, session_id=one.session_id, fence=one.fence, clean=False)
+            try:
+                db = self._world.stores.of(one.database)
+                state = await leases.release(db, session_id=one.session_id, fence=one.fence, clean=False)
+            except errors.Unavailable:
+                if one.database == HOME:
+                    raise
+                # It is released when its database is back.
+                self._world.stores.suspect(one.database)
+                continue
             metrics.RELEASES.labels(one.pool, state or "over").inc()
 
     async def _claim(self, wanted: list[session.Claim], seen: session.World) -> list[session.Show]:
@@ -149,27 +174,38 @@ class Sessions:
         for action in wanted:
             request = action.request
             if self._empty.waits(request):
-                outcome = self._empty.outcome(request)
-                shows.append(session.empty(action.asked, request, outcome, now=seen.now))
+                shows.append(session.waits(action.asked, self._empty.problem(request), now=seen.now))
                 continue
-            answer = await leases.claim(self._world.db, request, freshness=self._world.freshness)
+            try:
+                claimed = await claiming.claim(self._world.stores, request, freshness=self._world.freshness)
+            except claiming.Unanswered as away:
+                if request.databases == (HOME,):
+                    raise
+                problem = session_status.database_away(away.message)
+                self._empty.add(request, problem)
+                shows.append(session.waits(action.asked, problem, now=seen.now))
+                continue
+            answer = claimed.answer
             locality = answer.claim.locality if answer.claim is not None else "none"
             metrics.CLAIMS.labels(request.pool, request.region, answer.outcome, locality).inc()
             self._empty.learn(request, answer.outcome)
-            shows.append(await self._claimed(action, answer.outcome, seen))
+            shows.append(await self._claimed(action, answer, seen))
         return [show for show in shows if show is not None]
 
     async def _claimed(
-        self, action: session.Claim, outcome: claims.Outcome, seen: session.World
+        self, action: session.Claim, answer: claims.ClaimAnswer, seen: session.World
     ) -> session.Show | None:
-        if outcome in (claims.Outcome.EMPTY, claims.Outcome.STALE):
-            return session.empty(action.asked, action.request, outcome, now=seen.now)
-        live = await stored.live(self._world.db, action.request.session_id)
+        if answer.outcome in (claims.Outcome.EMPTY, claims.Outcome.STALE):
+            return session.empty(action.asked, action.request, answer.outcome, now=seen.now)
+        session_id = action.request.session_id
+        live = None
+        if answer.claim is not None:
+            live = await stored.live(self._world.stores.of(answer.claim.database), session_id)
         if live is not None:
             log.info("claimed for an object", extra={"session": live.session_id, "browser": live.browser_id})
             return session.ready(action.asked, live, seen, url=self._world.url)
-        past: Past | None = await stored.history(self._world.db, action.request.session_id)
-        return session.over(action.asked, past, now=seen.now)
+        past = await self._past([session_id])
+        return session.over(action.asked, past.get(session_id), now=seen.now)
 
     # ------------------------------------------------------------ the API server
     async def _show(self, shows: list[session.Show]) -> None:
@@ -220,30 +256,38 @@ class Sessions:
             await self._world.client.delete(kube.SESSIONS, action.asked.name, uid=action.asked.uid)
 
 
+async def _prefixed(name: DatabaseName, db: connect.Database) -> list[Session]:
+    return [dataclasses.replace(one, database=name) for one in await stored.prefixed(db, session.PREFIX)]
+
+
 class _Empty:
-    """Pools' regions in which there was no browser: what was answered, and when it may be asked again."""
+    """Pools' regions in which there was no browser: why, and when it may be asked again."""
 
     def __init__(self, now: clock.Monotonic) -> None:
         self._now = now
-        self._until: dict[tuple[PoolName, RegionName], tuple[float, float, claims.Outcome]] = {}
+        self._until: dict[tuple[PoolName, RegionName], tuple[float, float, session_status.Problem]] = {}
 
     def waits(self, request: claims.ClaimRequest) -> bool:
         """Whether it is too early to ask for such a one."""
-        until, _, _ = self._until.get(_place(request), (0.0, 0.0, claims.Outcome.EMPTY))
-        return self._now() < until
+        found = self._until.get(_place(request))
+        return found is not None and self._now() < found[0]
 
-    def outcome(self, request: claims.ClaimRequest) -> claims.Outcome:
-        """What was answered last."""
+    def problem(self, request: claims.ClaimRequest) -> session_status.Problem:
+        """Why there was none."""
         return self._until[_place(request)][2]
 
     def learn(self, request: claims.ClaimRequest, outcome: claims.Outcome) -> None:
         """This was answered now."""
         if outcome not in (claims.Outcome.EMPTY, claims.Outcome.STALE):
             self._until.pop(_place(request), None)
-            return
-        _, delay, _ = self._until.get(_place(request), (0.0, 0.0, outcome))
+        else:
+            self.add(request, session_status.no_browser(request, outcome))
+
+    def add(self, request: claims.ClaimRequest, problem: session_status.Problem) -> None:
+        """There is none now, and this is why."""
+        _, delay, _ = self._until.get(_place(request), (0.0, 0.0, problem))
         delay = min(max(_FIRST, delay * 2), _MOST)
-        self._until[_place(request)] = (self._now() + delay, delay, outcome)
+        self._until[_place(request)] = (self._now() + delay, delay, problem)
 
     def due(self) -> float:
         """Seconds until one may be asked again; endless: none waits."""

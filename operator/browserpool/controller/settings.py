@@ -69,6 +69,9 @@ class ControllerSettings(pydantic.BaseModel):
     concurrency: int = Field(default=16, ge=1, le=256, description="requests to the API server at the same time")
     request_timeout: float = Field(default=10.0, gt=0, description="seconds for one request to the API server")
     db_connections: int = Field(default=4, ge=1, le=100)
+    secrets_dir: str = Field(
+        default="", description="directory of the connection strings of regions' databases: <Secret's name>/<key>"
+    )
     log_format: logs.Format = "text"
     log_level: str = "INFO"
 

@@ -12,7 +12,7 @@ from browserpool.model import errors
 from browserpool.model.names import PoolName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers, connect
+from browserpool.store import browsers, connect, databases
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Reconciler:
         self._observer = observe.Observer()
         self._autoscaler = autoscaler.Autoscaler()
         self._canaries = canaries.Canaries(db)
-        self._records = records.Records(db)
+        self._records = records.Records(databases.Databases(db))
         self.statuses: Mapping[PoolName, status.PoolStatus] = {}
 
     def want(self, manifest: tuple[BrowserPool, ...]) -> None:
@@ -78,7 +78,7 @@ class Reconciler:
             actions = plan.plan(pool, world)
             if pool is not None:
                 statuses[name] = status.summary(pool, world)
-            await apply.carry_out(self._db, self._hands.of(pool), name, actions)
+            await apply.carry_out(databases.Databases(self._db), self._hands.of(pool), name, actions)
             changed = changed or bool(actions)
         self.statuses = statuses
         return changed

@@ -6,6 +6,7 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 =============== ======================================================================================
 ``seen``        what is observed of a browser, its pod and its region
 ``plan``        ``plan(pool, world) -> actions``
+``blind``       regions of which nothing is decided: a database of theirs does not answer
 ``failing``     which browsers should be ready and are not, and whose turn it is to be replaced
 ``rollout``     whose turn it is when the template has changed
 ``versions``    which browsers are to be of the canary's template, and which of the stable one
@@ -15,6 +16,7 @@ seconds), chance, I/O, logs, the store, Kubernetes. Whoever observes a world and
 ``pace``        how many may be made now, by ``refill.maxRate``
 ``template``    the hash of all that makes one browser differ from another
 ``status``      what the pool's state is called: counts and conditions
+``canary_status`` what is said of the canary
 ``session``     BrowserSession objects: which claim, what each says (``session_status``), what is released
 ``notices``     what a person would ask about, as sentences
 ``pod``         the manifest of a browser's pod

@@ -105,6 +105,13 @@ def _of_region(
     if now.failing and not (before is not None and before.failing):
         message = f"{now.failure} of {_browsers(now.failing)} in {now.name}{_because(complaints.failing, now.name)}"
         yield Notice(reason="NotRunning", message=message, warning=True)
+    if now.away and not (before is not None and before.away):
+        yield Notice(reason=status.REGION_AWAY, message=f"nothing is changed in {now.name}: {now.away}", warning=True)
+    if before is not None and before.away and not now.away:
+        yield Notice(reason="RegionDatabaseBack", message=f"the database of {now.name} answers again")
+    if now.moves_from and not (now.away or now.elsewhere) and (before is None or before.away or before.elsewhere):
+        message = f"nothing of {now.name} is left in {now.moves_from}: take movingFrom out"
+        yield Notice(reason="Moved", message=message)
     if now.stale and not (before is not None and before.stale):
         yield Notice(reason="HeartbeatsLate", message=f"heartbeats of {now.name} are not written in time", warning=True)
 

@@ -6,6 +6,9 @@ nothing else. Applying its actions and asking again ends at an empty plan. Three
 * a claimed browser that runs is never deleted; at most it is marked to drain when its session ends;
 * no region gets more pods than ``maxReplicas``;
 * names are a function of pool, region and ordinal, so a create that is repeated makes nothing twice.
+
+Each action is one in a database: a new browser's is the one that its region is in now, another's the one that has its row. Nothing is
+done in a region that is blind.
 """
 
 import dataclasses
@@ -14,6 +17,7 @@ from collections.abc import Collection
 
 from browserpool.controller.desired import failing, pace, rollout, seen, versions
 from browserpool.model import names
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region, UpdateStrategyType
 from browserpool.model.states import BrowserState
@@ -42,6 +46,7 @@ class Create:
     region: RegionName
     ordinal: int
     template_hash: str
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class Adopt:
     region: RegionName
     ordinal: int
     template_hash: str
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,7 @@ class Locate:
 
     browser_id: BrowserId
     place: seen.Place
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,7 @@ class Drain:
 
     browser_id: BrowserId
     reason: str
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,7 @@ class Delete:
 
     browser_id: BrowserId
     reason: str
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,7 @@ class Forget:
 
     browser_id: BrowserId
     reason: str
+    database: DatabaseName = HOME
 
 
 Action = Create | Adopt | Locate | Drain | Delete | Forget
@@ -96,8 +106,8 @@ def plan(pool: BrowserPool | None, world: seen.World) -> tuple[Action, ...]:
     reason = "the pool was deleted" if pool is None else "the region was taken out of the pool"
     actions = [action for browser in abandoned for action in _give_up(browser, reason=reason)]
     if pool is not None:
-        for region in kept.values():
-            actions += _in_region(pool, region, world)
+        for name, region in kept.items():
+            actions += [] if world.blind_in(name) else _in_region(pool, region, world)
     return tuple(actions)
 
 
@@ -123,7 +133,7 @@ def occupies(browser: seen.Browser) -> bool:
 
 def _give_up(browser: seen.Browser, *, reason: str) -> list[Action]:
     if browser.state is None and browser.pod is seen.Pod.RUNNING:
-        return [Delete(browser_id=browser.browser_id, reason=reason)]
+        return [Delete(browser_id=browser.browser_id, reason=reason, database=browser.database)]
     return _tidied(browser) or _drained([browser] if _runs(browser) else [], reason=reason)
 
 
@@ -134,7 +144,7 @@ def _tidied(browser: seen.Browser) -> list[Action]:
     if browser.state is BrowserState.DRAINING:
         return _draining(browser)
     if not browser.pod.serves:
-        return [Forget(browser_id=browser.browser_id, reason="its pod is gone")]
+        return [Forget(browser_id=browser.browser_id, reason="its pod is gone", database=browser.database)]
     return _drained([browser] if browser.pod is seen.Pod.STOPPING else [], reason="its pod is being deleted")
 
 
@@ -146,16 +156,21 @@ def _without_row(browser: seen.Browser) -> list[Action]:
                 region=browser.region,
                 ordinal=browser.ordinal,
                 template_hash=browser.template_hash,
+                database=browser.database,
             )
         ]
     deletable = browser.pod in (seen.Pod.RUNNING, seen.Pod.DEAD)
-    return [Delete(browser_id=browser.browser_id, reason="it has no row: nobody can claim it")] if deletable else []
+    return (
+        [Delete(browser_id=browser.browser_id, reason="it has no row: nobody can claim it", database=browser.database)]
+        if deletable
+        else []
+    )
 
 
 def _draining(browser: seen.Browser) -> list[Action]:
     match browser.pod:
         case seen.Pod.ABSENT:
-            return [Forget(browser_id=browser.browser_id, reason=DELETED)]
+            return [Forget(browser_id=browser.browser_id, reason=DELETED, database=browser.database)]
         case seen.Pod.STOPPING if browser.forced or browser.node is not seen.Node.LOST:
             return []
         case _ if browser.node is seen.Node.LOST and _is_heard(browser):
@@ -163,7 +178,7 @@ def _draining(browser: seen.Browser) -> list[Action]:
             # answer for whoever gets its name next.
             return []
         case _:
-            return [Delete(browser_id=browser.browser_id, reason="drained")]
+            return [Delete(browser_id=browser.browser_id, reason="drained", database=browser.database)]
 
 
 def _is_heard(browser: seen.Browser) -> bool:
@@ -175,11 +190,15 @@ def _runs(browser: seen.Browser) -> bool:
 
 
 def _located(browsers: list[seen.Browser]) -> list[Action]:
-    return [Locate(browser_id=b.browser_id, place=b.moved) for b in browsers if b.moved is not None]
+    return [
+        Locate(browser_id=b.browser_id, place=b.moved, database=b.database) for b in browsers if b.moved is not None
+    ]
 
 
 def _drained(browsers: list[seen.Browser], *, reason: str) -> list[Action]:
-    return [Drain(browser_id=b.browser_id, reason=reason) for b in browsers if not b.drain_requested]
+    return [
+        Drain(browser_id=b.browser_id, reason=reason, database=b.database) for b in browsers if not b.drain_requested
+    ]
 
 
 def _in_region(pool: BrowserPool, region: Region, world: seen.World) -> list[Action]:
@@ -224,7 +243,9 @@ def _in_region(pool: BrowserPool, region: Region, world: seen.World) -> list[Act
         *_drained(failed, reason=f"not ready for {spec.refill.readiness_grace:g} s"),
         *_drained(spare, reason=f"more than the {wanted} that the region is to keep ready"),
         *_drained(leaving, reason="its template is out of date, or its node is being emptied"),
-        *_created(pool.name, name, browsers, missing=missing, most=most, most_now=most_now, kept=kept_on, known=known),
+        *_created(
+            pool.name, region, browsers, missing=missing, most=most, most_now=most_now, kept=kept_on, known=known
+        ),
     ]
 
 
@@ -266,7 +287,7 @@ def _most_dispensable(
 
 def _created(
     pool: PoolName,
-    region: RegionName,
+    region: Region,
     browsers: tuple[seen.Browser, ...],
     *,
     missing: int,
@@ -280,12 +301,14 @@ def _created(
     room = most - len(taken) - len(held)
     number = max(0, min(missing - len(held), room, most_now))
     free = (ordinal for ordinal in itertools.count() if ordinal not in taken and ordinal not in held)
+    name = RegionName(region.name)
     return [
         Create(
-            browser_id=names.browser_id(pool=pool, region=region, ordinal=ordinal),
-            region=region,
+            browser_id=names.browser_id(pool=pool, region=name, ordinal=ordinal),
+            region=name,
             ordinal=ordinal,
             template_hash=template_hash,
+            database=region.databases[0],
         )
         for ordinal, template_hash in zip(free, versions.created(known, kept, number), strict=False)
     ]

@@ -12,6 +12,7 @@ import orjson
 
 from browserpool.controller.desired import labels, merge, shards
 from browserpool.model import names
+from browserpool.model.databases import HOME
 from browserpool.model.names import RegionName
 from browserpool.model.pool import BrowserPool, Region
 
@@ -46,6 +47,7 @@ def manifest(
     region_name = RegionName(region.name)
     template = pool.spec.template
     given = template.get("metadata", {})
+    noted = {name: value for name, value in given.get("annotations", {}).items() if name != labels.DATABASE}
     own = labels.of(pool=pool.name, region=region_name) | {labels.TEMPLATE: template_hash}
     spec = merge.merged(_spec(pool, region, ordinal=ordinal, defaults=defaults), template.get("spec", {}))
     return {
@@ -55,7 +57,7 @@ def manifest(
             "name": names.browser_id(pool=pool.name, region=region_name, ordinal=ordinal),
             "namespace": defaults.namespace,
             "labels": {**given.get("labels", {}), **own},
-            "annotations": {**given.get("annotations", {}), labels.ORDINAL: str(ordinal)},
+            "annotations": {**noted, labels.ORDINAL: str(ordinal), **_database(region, labels.DATABASE)},
             "ownerReferences": list(defaults.owners),
         },
         "spec": spec | {"nodeSelector": spec.get("nodeSelector", {}) | node_selector(region)},
@@ -67,6 +69,12 @@ def node_selector(region: Region) -> dict[str, str]:
     if region.node_selector or region.name == ANY_NODE:
         return dict(region.node_selector)
     return {labels.NODE_REGION: region.name}
+
+
+def _database(region: Region, name: str) -> dict[str, str]:
+    """Where its browsers are registered, under this name; nothing of the installation's own."""
+    present = region.databases[0]
+    return {} if present == HOME else {name: present}
 
 
 def _spec(pool: BrowserPool, region: Region, *, ordinal: int, defaults: Defaults) -> dict[str, Any]:
@@ -154,6 +162,7 @@ def _environment(pool: BrowserPool, region: Region, *, ordinal: int, defaults: D
         *_plain(
             {
                 "ROUTER_URL": defaults.router_url,
+                **_database(region, "DATABASE"),
                 "HOST": "0.0.0.0",  # noqa: S104 - the pod's own network namespace
                 "PORT": str(API_PORT),
                 "OPS_PORT": str(OPS_PORT),

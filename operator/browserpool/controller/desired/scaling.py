@@ -72,6 +72,7 @@ class Why(enum.StrEnum):
     SCHEDULE = "Schedule"
     DELAY = "ScaleDownDelay"
     MAXIMUM = "MaxReplicas"
+    BLIND = "DatabaseAway"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.states import BrowserState
 
@@ -55,7 +56,7 @@ class Browser:
     ``schedulable`` is False while its pod waits for a node with room for it; ``failing`` says, in the cluster's word, why its
     container does not run (``CrashLoopBackOff``); empty: it does, or it has only just begun. ``failing_for`` counts from the first such
     word, though another has followed. ``forced``: a moment ago its pod was asked to go without waiting for its node. ``moved`` is where
-    its pod stands, if its row says otherwise.
+    its pod stands, if its row says otherwise. ``database`` has its row, or is the one that its pod's agent speaks to.
     """
 
     browser_id: BrowserId
@@ -76,6 +77,7 @@ class Browser:
     node: Node = Node.STAYS
     forced: bool = False
     moved: Place | None = None
+    database: DatabaseName = HOME
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +147,22 @@ class Canary:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """A region of which nothing is decided, since a database that may have browsers of it does not answer: ``why``, in a sentence.
+
+    ``browsers`` are those that are known all the same.
+    """
+
+    region: RegionName
+    why: str
+    browsers: tuple[Browser, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """All that exists of one pool. A region that ``settled`` does not name has just changed; ``scaled`` has those that scale.
 
-    ``canary``: None if the pool has none.
+    ``browsers`` has none of the regions that are ``blind``. ``canary``: None if the pool has none.
     """
 
     pool: PoolName
@@ -156,6 +170,7 @@ class World:
     settled: tuple[tuple[RegionName, Settled], ...] = ()
     scaled: tuple[tuple[RegionName, Scaled], ...] = ()
     canary: Canary | None = None
+    blind: tuple[Blind, ...] = ()
 
     @property
     def canary_paused(self) -> bool:
@@ -164,6 +179,10 @@ class World:
     def of(self, region: RegionName) -> tuple[Browser, ...]:
         """The browsers of ``region``, by ordinal."""
         return tuple(sorted((b for b in self.browsers if b.region == region), key=lambda b: b.ordinal))
+
+    def blind_in(self, region: RegionName) -> Blind | None:
+        """Why nothing is decided of ``region``; None: something is."""
+        return next((one for one in self.blind if one.region == region), None)
 
     def settled_in(self, region: RegionName) -> Settled:
         """How long the present shortage or surplus of ``region`` has lasted."""

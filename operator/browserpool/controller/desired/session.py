@@ -15,6 +15,7 @@ import pydantic
 from browserpool.controller.desired import session_status
 from browserpool.model import claims, nodes, session_object, sessions, tokens
 from browserpool.model import pool as manifest
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, SessionId, TokenName
 
 PREFIX: Final = "bs-"
@@ -49,7 +50,10 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The store at ``now``, its own time. ``live`` has all sessions of objects, ``past`` those that were asked for."""
+    """The store at ``now``, its own time. ``live`` has all sessions of objects, ``past`` those that were asked for.
+
+    But not those in databases that are ``away``: of what began, and is nowhere else, nobody knows whether it goes on.
+    """
 
     now: datetime.datetime
     live: Mapping[SessionId, sessions.Session]
@@ -57,6 +61,7 @@ class World:
     pools: Mapping[PoolName, manifest.PoolSpec]
     nodes: Mapping[NodeName, nodes.Node]
     tokens: Mapping[TokenName, tokens.Token]
+    away: frozenset[DatabaseName] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,11 +158,11 @@ def _of(one: Asked, world: World, *, url: str) -> Action | None:
     if live is not None:
         return ready(one, live, world, url=url)
     if past is not None or session_status.has_begun(one.status):
-        return over(one, past, now=world.now)
+        return None if past is None and world.away else over(one, past, now=world.now)
     request, problem = claim_request(one, world)
     if request is not None:
         return Claim(asked=one, request=request)
-    return _show(one, session_status.waiting(one.status, problem, generation=one.generation, now=world.now))
+    return waits(one, problem, now=world.now)
 
 
 def _is_due(one: Asked, now: datetime.datetime) -> bool:
@@ -180,7 +185,11 @@ def ready(one: Asked, live: sessions.Session, world: World, *, url: str) -> Show
 
 def empty(one: Asked, request: claims.ClaimRequest, outcome: claims.Outcome, *, now: datetime.datetime) -> Show | None:
     """It waits for a browser; None: it says so already."""
-    problem = session_status.no_browser(request, outcome)
+    return waits(one, session_status.no_browser(request, outcome), now=now)
+
+
+def waits(one: Asked, problem: session_status.Problem, *, now: datetime.datetime) -> Show | None:
+    """It waits, for this reason; None: it says so already."""
     return _show(one, session_status.waiting(one.status, problem, generation=one.generation, now=now))
 
 
@@ -269,4 +278,6 @@ def _request(
         spill_when_stale=pool.spillover.when_stale,
         max_lifetime=min(lifetimes, default=None),
         token=TokenName(spec.token_name) if spec.token_name is not None else None,
+        databases=region.databases,
+        backup_databases=pool.databases(RegionName(region.backup)) if region.backup else (HOME,),
     )

@@ -103,6 +103,11 @@ def no_browser(request: claims.ClaimRequest, outcome: claims.Outcome) -> Problem
     return Problem(reason="NoBrowserReady", message=message)
 
 
+def database_away(message: str) -> Problem:
+    """The region's database cannot be asked, as ``message`` says."""
+    return Problem(reason="RegionDatabaseUnreachable", message=f"{message} The claim is tried again.")
+
+
 def ready(
     before: Mapping[str, Any],
     live: sessions.Session,

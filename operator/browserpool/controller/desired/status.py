@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from browserpool.controller.desired import plan, scaling, seen, template, versions
+from browserpool.controller.desired import canary_status, plan, scaling, seen, template, versions
+from browserpool.model import databases
 from browserpool.model import regions as model_regions
-from browserpool.model.canary import Canary
 from browserpool.model.names import RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
 from browserpool.model.states import BrowserState
 
+REGION_AWAY: Final = "RegionDatabaseUnreachable"
 _SAID: Final = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -23,7 +24,9 @@ class RegionStatus:
     ``replicas`` are all pods, ``updated`` those of the present template, ``held`` names in backoff, ``unschedulable`` pods that wait
     for a node, ``failing`` pods whose container does not run; ``failure`` is why, of one of them. ``lag`` is in seconds (see
     ``model.regions``); None: nobody has written a heartbeat of it yet. ``spilling``: claims go to its backup at present. ``scaled``
-    is what autoscaling says of it; None: the spec has its number.
+    is what autoscaling says of it; None: the spec has its number. ``away`` says why a database of it cannot be asked, empty: each can;
+    the counts are then what is known all the same. ``moves_from`` is the database that it moves away from, as a sentence has it, empty:
+    it moves from none; ``elsewhere`` counts its browsers that are in another database than it is to be in.
     """
 
     name: RegionName
@@ -44,6 +47,9 @@ class RegionStatus:
     stale: bool = False
     spilling: bool = False
     scaled: seen.Scaled | None = None
+    away: str = ""
+    moves_from: str = ""
+    elsewhere: int = 0
 
     @property
     def due(self) -> int:
@@ -77,15 +83,6 @@ class Condition:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class CanaryStatus:
-    """The canary: what the spec says of it, ``content`` as a hash of that, and ``seen`` what became of it."""
-
-    spec: Canary
-    content: str
-    seen: seen.Canary
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
     """``status`` of a BrowserPool."""
 
@@ -100,7 +97,7 @@ class PoolStatus:
     selector: str
     regions: tuple[RegionStatus, ...]
     conditions: tuple[Condition, ...]
-    canary: CanaryStatus | None = None
+    canary: canary_status.CanaryStatus | None = None
 
     @property
     def whole(self) -> bool:
@@ -132,6 +129,7 @@ def summary(pool: BrowserPool, world: seen.World, *, heard: Iterable[model_regio
             _spilling(regions),
             _scaling(regions),
             _paused(world.canary),
+            _moving(regions),
         ),
         canary=_canary(pool.spec, world),
     )
@@ -156,7 +154,7 @@ def manifest(
         "selector": status.selector,
         "regions": [_region_object(region) for region in status.regions],
         # None takes away what is there.
-        "canary": None if status.canary is None else _canary_object(status.canary),
+        "canary": None if status.canary is None else canary_status.manifest(status.canary),
         "conditions": conditions(
             status.conditions, generation=status.observed_generation, previous=previous_conditions, now=now
         ),
@@ -214,6 +212,10 @@ def _region_object(region: RegionStatus) -> dict[str, Any]:
     }
     if region.scaled is not None:
         made["desiredReason"] = region.scaled.reason
+    if region.away:
+        made["database"] = "Away"
+    elif region.moves_from or region.elsewhere:
+        made |= {"database": "Moving", "elsewhere": region.elsewhere}
     if region.lag is not None:
         # Whole seconds: a healthy region's lag is then always 0, and does not make every status differ from the last.
         made["lagSeconds"] = int(region.lag)
@@ -224,7 +226,8 @@ def _region(
     pool: BrowserPool, region: Region, world: seen.World, *, heard: model_regions.RegionStatus | None
 ) -> RegionStatus:
     name = RegionName(region.name)
-    browsers = world.of(name)
+    blind = world.blind_in(name)
+    browsers = world.of(name) if blind is None else blind.browsers
     running = [b for b in browsers if b.pod.serves]
     current = versions.of(pool.spec, region, paused=world.canary_paused)
 
@@ -251,15 +254,22 @@ def _region(
         failure=next((b.failing for b in running if b.failing), ""),
         lag=None if heard is None else heard.lag,
         stale=stale,
-        spilling=_spills(pool.spec, region, empty=not ready, stale=stale),
+        # Routers take a region whose database is away for one that is stale.
+        spilling=_spills(pool.spec, region, empty=blind is None and not ready, stale=stale or blind is not None),
         scaled=world.scaled_in(name),
+        away="" if blind is None else blind.why,
+        moves_from="" if region.moving_from is None else databases.described(region.databases[1]),
+        elsewhere=sum(b.database != region.databases[0] and plan.occupies(b) for b in browsers),
     )
 
 
 def _warm(spec: PoolSpec, regions: tuple[RegionStatus, ...]) -> int:
     """The mean of the regions whose number ``spec.replicas`` is, rounded up; where each has one of its own, of all."""
     following = {region.name for region in spec.regions if region.replicas is None}
-    warm = [region.warm for region in regions if not following or region.name in following]
+    # What cannot be seen is taken to be as it should: whoever scales the pool must not take it for gone.
+    warm = [
+        region.wanted if region.away else region.warm for region in regions if not following or region.name in following
+    ]
     return math.ceil(sum(warm) / len(warm))
 
 
@@ -270,14 +280,19 @@ def _spills(spec: PoolSpec, region: Region, *, empty: bool, stale: bool) -> bool
 
 
 def _ready(regions: tuple[RegionStatus, ...]) -> Condition:
-    short = [f"{r.name} has {r.ready} of {r.wanted}" for r in regions if not r.whole]
+    short = [
+        f"{r.name} cannot be seen" if r.away else f"{r.name} has {r.ready} of {r.wanted}"
+        for r in regions
+        if r.away or not r.whole
+    ]
     if short:
         return Condition(type="Ready", status=False, reason="TooFewReady", message="; ".join(short))
     return Condition(type="Ready", status=True, reason="AllReady", message="Every region keeps its number ready.")
 
 
 def _progressing(regions: tuple[RegionStatus, ...]) -> Condition:
-    moving = sum(r.missing + r.starting + r.draining + (r.replicas - r.updated) for r in regions)
+    # Where nothing can be seen nothing is done.
+    moving = sum(r.missing + r.starting + r.draining + (r.replicas - r.updated) for r in regions if not r.away)
     if moving:
         message = f"{moving} browsers are missing, starting, draining or of an older template."
         return Condition(type="Progressing", status=True, reason="Reconciling", message=message)
@@ -299,6 +314,10 @@ def _degraded(regions: tuple[RegionStatus, ...]) -> Condition:
 
 
 def _fresh(regions: tuple[RegionStatus, ...]) -> Condition:
+    away = [f"{r.name}: {r.away}" for r in regions if r.away]
+    if away:
+        message = f"Nothing is changed in regions whose database cannot be asked. {' '.join(away)}"
+        return Condition(type="DatabaseFresh", status=False, reason=REGION_AWAY, message=message)
     stale = [f"{r.name} by {r.lag or 0:.0f} s" for r in regions if r.stale]
     if stale:
         message = f"Heartbeats wait to be written: {', '.join(stale)}. The database or its network is slow."
@@ -340,38 +359,21 @@ def _paused(canary: seen.Canary | None) -> Condition:
     return Condition(type="CanaryPaused", status=False, reason="Progressing", message=message)
 
 
-def _canary(spec: PoolSpec, world: seen.World) -> CanaryStatus | None:
+def _moving(regions: tuple[RegionStatus, ...]) -> Condition:
+    moving = [r for r in regions if r.moves_from or r.elsewhere]
+    if not moving:
+        message = "Each region's browsers are in its database."
+        return Condition(type="Moving", status=False, reason="Settled", message=message)
+    if left := [f"{r.name} has {r.elsewhere}" for r in moving if r.elsewhere or r.away]:
+        message = f"Browsers are left in another database than their region's; they are replaced, as by an update: {', '.join(left)}."
+        return Condition(type="Moving", status=True, reason="BrowsersLeft", message=message)
+    message = (
+        f"Nothing is left where these regions were: {', '.join(r.name for r in moving)}. Take movingFrom out of them."
+    )
+    return Condition(type="Moving", status=True, reason="NothingLeft", message=message)
+
+
+def _canary(spec: PoolSpec, world: seen.World) -> canary_status.CanaryStatus | None:
     if spec.canary is None or world.canary is None:
         return None
-    return CanaryStatus(spec=spec.canary, content=template.content(spec.canary), seen=world.canary)
-
-
-def _canary_object(canary: CanaryStatus) -> dict[str, Any]:
-    spec, paused = canary.spec, canary.seen.paused
-    return {
-        "image": spec.image,
-        "percent": spec.percent,
-        "state": "Paused" if paused else "Progressing",
-        "shown": "Paused" if paused else f"{spec.percent}%",
-        "content": canary.content,
-        "replicas": canary.seen.canary.replicas,
-        "readyReplicas": canary.seen.canary.ready,
-        "reason": canary.seen.reason,
-        "message": canary.seen.message,
-        "stable": _figures_object(canary.seen.stable),
-        "canary": _figures_object(canary.seen.canary),
-    }
-
-
-def _figures_object(figures: seen.Figures) -> dict[str, Any]:
-    return {
-        "requests": figures.requests,
-        "failures": figures.failures,
-        "errorRate": f"{figures.error_rate:.1%}",
-        "p50Ms": _milliseconds(figures.p50),
-        "p95Ms": _milliseconds(figures.p95),
-    }
-
-
-def _milliseconds(seconds: float | None) -> int:
-    return 0 if seconds is None else round(seconds * 1000)
+    return canary_status.CanaryStatus(spec=spec.canary, content=template.content(spec.canary), seen=world.canary)

@@ -7,27 +7,26 @@ from typing import Any, Final
 
 from browserpool.controller import kube, settings
 from browserpool.controller.webhooks import eviction, injection, review, server, sidecar
-from browserpool.store import connect
+from browserpool.store import databases
 
 INJECT: Final = "inject"
 EVICT: Final = "evict"
 
 
 class _Pods:
-    """Pods' labels, from the API server."""
+    """Pods' metadata, from the API server."""
 
     def __init__(self, client: kube.Client) -> None:
         self._client = client
 
-    async def labels(self, name: str) -> Mapping[str, str]:
-        found = await self._client.get(kube.PODS, name)
-        given: Mapping[str, Any] = found["metadata"].get("labels") or {}
-        return given
+    async def metadata(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = (await self._client.get(kube.PODS, name))["metadata"]
+        return found
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    config: settings.ControllerSettings, *, client: kube.Client, store: Callable[[], connect.Database | None]
+    config: settings.ControllerSettings, *, client: kube.Client, stores: Callable[[], databases.Databases | None]
 ) -> AsyncIterator[int | None]:
     """Serve the webhooks while the block runs; yields the port. Without ``webhook_port`` in the settings there are none: None.
 
@@ -37,7 +36,7 @@ async def serving(
     if config.webhook_port is None:
         yield None
         return
-    guard = eviction.Guard(store=store, pods=_Pods(client), namespace=config.namespace)
+    guard = eviction.Guard(stores=stores, pods=_Pods(client), namespace=config.namespace)
     certificate = server.Certificate(chain=pathlib.Path(config.webhook_cert), key=pathlib.Path(config.webhook_key))
     decisions = {INJECT: _injecting(config), EVICT: guard.decide}
     async with server.serving(decisions, certificate=certificate, host=config.host, port=config.webhook_port) as port:
