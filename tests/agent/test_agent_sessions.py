@@ -125,6 +125,29 @@ async def test_after_so_many_sessions_chromium_restarts(router, tmp_path, fences
         assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
+async def test_after_a_cdp_session_no_page_is_made_ahead_until_an_action_comes(agent, fences):
+    async def pages():
+        [said] = agent.base.rglob("DevToolsActivePort")
+        port = said.read_text().splitlines()[0]
+        async with agent.http.get(f"http://127.0.0.1:{port}/json/list") as answer:
+            return len([one for one in await answer.json() if one["type"] == "page"])
+
+    async def are(number):
+        return await pages() == number
+
+    await waiting.until(lambda: are(2))  # Chromium's own, and the one made ahead
+    token = agents.token(next(fences), kind="cdp")
+    async with agent.cdp(token) as socket:
+        assert len(await Client(socket).pages()) == 1
+    assert (await agent.end(token))[1]["clean"]
+    assert await pages() == 1
+    async with agent.cdp(again := agents.token(next(fences), kind="cdp")) as socket:
+        assert len(await Client(socket).pages()) == 1
+    assert (await agent.end(again))[1]["clean"]
+    assert (await agent.post(CONTENT, agents.token(next(fences)), HTML))[0] == 200
+    await waiting.until(lambda: are(2))
+
+
 async def test_two_pages_and_a_reconnection_that_finds_them(agent, fences):
     token = agents.token(next(fences), kind="cdp")
     async with agent.cdp(token) as socket:

@@ -129,3 +129,8 @@ KEEP, RESTART, DELETE = session.Verdict.KEEP, session.Verdict.RESTART, session.V
 def test_what_follows_a_session(sessions, profile, suspect, recycle, verdict):
     traces = session.Traces(sessions=sessions, newest=Fence(1), profile=profile)
     assert session.verdict(traces, suspect=suspect, recycle=recycle, recycle_after=50) is verdict
+
+
+@pytest.mark.parametrize(("profile", "needed"), [(False, True), (True, False)])
+def test_what_came_last_says_whether_a_page_is_made_ahead(profile, needed):
+    assert session.needs_spare(session.Traces(sessions=1, newest=Fence(1), profile=profile)) is needed

@@ -74,8 +74,12 @@ class Agent:
             recycle=wanted.recycle,
             recycle_after=wanted.recycle_after,
             changed=self.heart.changed,
+            ahead=self._make_ahead,
         )
         self.checker = tokens.Checker(browser_id=browser_id, claim_key=wanted.claim_key, database_clock=self.clock)
+
+    def _make_ahead(self, spare: bool) -> None:  # noqa: FBT001 - a callback's
+        self.starter.ahead = spare
 
     def urgent(self) -> heartbeats.Urgent:
         """What is told at once when it changes."""

@@ -115,6 +115,8 @@ class Starter:
         self._recipe = recipe
         self._guard = guard
         self._first = first
+        self.ahead = True
+        """Whether the next one makes a spare page as soon as it is up."""
 
     async def start(self) -> Chromium:
         """Start one and wait until it answers over CDP; on any failure nothing of it is left.
@@ -144,7 +146,8 @@ class Starter:
             browser=browser.Browser(connection=connection, egress=self._guard.notes),
         )
         self._guard.protect(started.port)
-        started.browser.refill()
+        if self.ahead:
+            started.browser.refill()
         return started
 
     async def discard(self) -> None:

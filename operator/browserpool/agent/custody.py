@@ -60,6 +60,7 @@ class Custody:
         recycle: Literal["Restart", "Delete"],
         recycle_after: int,
         changed: Callable[[], None],
+        ahead: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._keeper = keeper
         self._egress = egress
@@ -67,6 +68,7 @@ class Custody:
         self._recycle: Literal["Restart", "Delete"] = recycle
         self._recycle_after = recycle_after
         self._changed = changed
+        self._ahead = ahead
         self._book: session.Book | None = None
         self._uses: set[_Use] = set()
         self._left = asyncio.Condition()
@@ -216,15 +218,17 @@ class Custody:
             self._changed()
             return False
         if verdict is session.Verdict.RESTART:
-            return await self._renewed()
+            return await self._renewed(spare=session.needs_spare(child.traces))
         return True
 
-    async def _renewed(self) -> bool:
+    async def _renewed(self, *, spare: bool) -> bool:
+        self._ahead(spare)
         child = await self._keeper.renew(deadline=CLEAN_DEADLINE)
         if child is None:
             return False
-        # Its first spare is made now: the next claim, which may come as soon as the browser is clean, would wait for it.
-        await child.browser.refill()
+        if spare:
+            # Its first one is made now: the next claim, which may come as soon as the browser is clean, would wait for it.
+            await child.browser.refill()
         return True
 
     def _uses_up_to(self, fence: Fence | None) -> set[_Use]:

@@ -104,6 +104,14 @@ def served(traces: Traces, token: ClaimToken, *, profile: bool) -> Traces:
     return Traces(sessions=traces.sessions + counts, newest=token.fence, profile=traces.profile or profile)
 
 
+def needs_spare(traces: Traces) -> bool:
+    """Whether the next Chromium is best given a page ahead: what came last tells what comes next.
+
+    A quick action would wait for one. A CDP client must see none, and would wait until it is gone.
+    """
+    return not traces.profile
+
+
 class Verdict(enum.Enum):
     """What must become of a Chromium before the browser is clean."""
 
