@@ -3,7 +3,7 @@
 What lives here: the decisions (``desired``, pure), what they are made from (``observe``) and how they are carried out
 (``apply``, through hands that the caller gives); and the process that does it on Kubernetes. What must not enter: client traffic, and
 any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official client's configuration, plain requests) and ``handlers``
-(kopf); ``local`` brings processes instead of pods and uses the first six and ``records`` only.
+(kopf); ``local`` brings processes instead of pods and uses the first eight only.
 
 ================ =====================================================================================
 ``desired``      pure: which browsers to make, drain, delete, forget, adopt; their pods; what it is called
@@ -13,6 +13,7 @@ any policy outside ``desired``. Kubernetes stands behind ``kube`` (the official 
 ``apply``        carries actions out: rows in the store, pods through ``Hands``
 ``installation`` whose database it is
 ``records``      pools, regions and nodes as routers are to see them
+``lookout``      all browsers in all databases, and which regions cannot be seen
 ``app``          the process: what every replica does, what the leader does, how it stops
 ``leader``       one leader among the replicas, by a Lease
 ``reconciler``   the leader's loop over all pools

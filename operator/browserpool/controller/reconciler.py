@@ -19,6 +19,7 @@ from browserpool.controller import (
     chronicle,
     installation,
     leftovers,
+    lookout,
     mirror,
     nodes,
     observe,
@@ -28,11 +29,10 @@ from browserpool.controller import (
     statuses,
     wanted,
 )
-from browserpool.controller.desired import blind, notices, plan, pod, seen, status
+from browserpool.controller.desired import notices, plan, pod, seen, status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import errors
 from browserpool.model.browsers import Browser
-from browserpool.model.databases import DatabaseName
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
@@ -50,8 +50,6 @@ At most, since a long round is one that waited: for an API server that makes a h
 _AT_ONCE = 200
 """Of one pool's pods, how many are made or deleted in one round; the rest is planned again, after the other pools had their turn."""
 _CONFLICT = "NameConflict"
-_FIRST_TRY = 5.0
-"""Seconds that a region's database gets to be opened, when it is heard of: until it is, the region is blind."""
 _REFRESH = 60.0
 """Seconds between two lists of the pools: kopf tells what changes, but not what was deleted while it could not watch."""
 
@@ -108,7 +106,7 @@ class Reconciler:
         self._autoscaler = autoscaler.Autoscaler(now=now)
         self._canaries = canaries.Canaries(world.stores.home, now=now)
         self._records = records.Records(world.stores, now=now)
-        self._followed: frozenset[DatabaseName] = frozenset()
+        self._lookout = lookout.Lookout(world.stores, world.regional, self._records)
         self._good: dict[PoolName, BrowserPool] | None = None
         self._leftovers = leftovers.Leftovers()
         self._refreshed = float("-inf")
@@ -172,9 +170,13 @@ class Reconciler:
         await self._refresh()
         objects = {one.name: one for one in world.pools.objects.values()}
         good, problems = await self._understood(objects)
-        found, answers = await self._asked(good)
+        named = (one.database for one in world.pods.mirror.objects.values())
+        found, answers = await self._lookout.look(good, named)
         rows, there = observe.by_pool(found), world.pods.by_pool()
-        dark = {name: _blind(good.get(name), there.get(name, {}), answers) for name in there.keys() | good.keys()}
+        dark = {
+            name: lookout.blind_regions(good.get(name), there.get(name, {}), answers)
+            for name in there.keys() | good.keys()
+        }
         scaled = self._autoscaler.scaled(good, rows, blind=dark)
         await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.publish_nodes(world.nodes.published(good.values()))
@@ -212,24 +214,6 @@ class Reconciler:
             await world.pools.refresh()
             self._refreshed = self._now()
         await world.pods.repair_secrets(world.defaults)
-
-    async def _asked(self, good: Mapping[PoolName, BrowserPool]) -> tuple[list[Browser], blind.Answers]:
-        """All browsers that the store has, and which databases have said what they have."""
-        world = self._world
-        named = {name for pool in good.values() for region in pool.spec.regions for name in region.databases}
-        named |= {one.database for one in world.pods.mirror.objects.values()}
-        followed = frozenset(named | await self._records.databases())
-        world.stores.follow(followed)
-        if not followed <= self._followed:
-            await world.stores.tried(within=_FIRST_TRY)
-        self._followed = followed
-        refused = await world.regional.refused(world.stores)
-        found = {
-            name: rows for name, rows in (await everywhere.browsers_found(world.stores)).items() if name not in refused
-        }
-        await self._records.publish_databases(named, found)
-        answers = blind.Answers(answered=frozenset(found), away={**world.stores.away(), **refused})
-        return [row for rows in found.values() for row in rows], answers
 
     async def _understood(
         self, objects: Mapping[PoolName, wanted.Wanted]
@@ -343,13 +327,6 @@ class Reconciler:
             await self._world.chronicle.tell({one.name: one for one in self._world.pools.objects.values()})
         except errors.BrowserpoolError as unsaid:
             log.warning("that the store is away could not be said", extra={"why": unsaid.message})
-
-
-def _blind(
-    pool: BrowserPool | None, pods_: Mapping[BrowserId, observe.Pod], answers: blind.Answers
-) -> dict[RegionName, str]:
-    places = {(one.region, one.database) for one in pods_.values() if one.phase.exists}
-    return blind.regions(pool, places, answers)
 
 
 def portion(actions: Sequence[plan.Action], *, turn: int) -> tuple[plan.Action, ...]:
