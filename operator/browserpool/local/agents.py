@@ -16,6 +16,7 @@ from browserpool.controller.desired import plan, seen, template
 from browserpool.lib import clock, plain, tasks
 from browserpool.local import directory, nodes, processes
 from browserpool.model import credentials
+from browserpool.model.databases import DatabaseName
 from browserpool.model.names import BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 
@@ -34,6 +35,7 @@ class _Agent:
     pool: PoolName
     region: RegionName
     template_hash: str
+    database: DatabaseName
     deleting: bool = False
 
 
@@ -72,30 +74,38 @@ class Agents:
         return {agent.process.pid for agent in self._agents.values()}
 
     @property
+    def names(self) -> frozenset[BrowserId]:
+        """The browsers whose agents run."""
+        return frozenset(self._agents)
+
+    @property
     def nodes(self) -> int:
         """Simulated nodes of each region."""
         return self._start.nodes
 
-    def pools(self) -> set[PoolName]:
-        """Pools that have an agent."""
-        return {agent.pool for agent in self._agents.values()}
+    def databases(self) -> set[DatabaseName]:
+        """Those that agents are registered in."""
+        return {agent.database for agent in self._agents.values()}
 
     def died_young(self) -> BrowserId | None:
         """A browser whose agent ended soon after its start, if there is one."""
         return next((name for name, death in self._deaths.items() if death.times), None)
 
-    def pods(self, pool: PoolName) -> Mapping[BrowserId, observe.Pod]:
-        """The agents of ``pool`` as pods, and the names whose agents died young."""
+    def by_pool(self) -> Mapping[PoolName, Mapping[BrowserId, observe.Pod]]:
+        """The agents of each pool as pods, and the names whose agents died young."""
         now = clock.monotonic()
-        found: dict[BrowserId, observe.Pod] = {
-            name: observe.Pod(region=d.region, phase=seen.Pod.ABSENT, deaths=d.times, death_age=now - d.at)
-            for name, d in self._deaths.items()
-            if d.pool == pool
-        }
+        found: dict[PoolName, dict[BrowserId, observe.Pod]] = {}
+        for name, d in self._deaths.items():
+            found.setdefault(d.pool, {})[name] = observe.Pod(
+                region=d.region, phase=seen.Pod.ABSENT, deaths=d.times, death_age=now - d.at
+            )
         for name, agent in self._agents.items():
-            if agent.pool == pool:
-                phase = seen.Pod.STOPPING if agent.deleting else seen.Pod.RUNNING
-                found[name] = observe.Pod(region=agent.region, phase=phase, template_hash=agent.template_hash)
+            found.setdefault(agent.pool, {})[name] = observe.Pod(
+                region=agent.region,
+                phase=seen.Pod.STOPPING if agent.deleting else seen.Pod.RUNNING,
+                template_hash=agent.template_hash,
+                database=agent.database,
+            )
         return found
 
     def of(self, pool: BrowserPool | None) -> "Hands":
@@ -114,22 +124,27 @@ class Agents:
         command = processes.Command(
             name=name,
             argv=[sys.executable, "-m", "browserpool.agent"],
-            environment=self._environment(pool, name),
+            environment=self._environment(pool, name, action.database),
             log=self._start.home.log(name),
         )
         agent = _Agent(
-            process=processes.start(command), pool=pool.name, region=action.region, template_hash=action.template_hash
+            process=processes.start(command),
+            pool=pool.name,
+            region=action.region,
+            template_hash=action.template_hash,
+            database=action.database,
         )
         self._agents[name] = agent
         self._background.spawn(self._watch(name, agent), name=f"watch {name}")
 
-    def _environment(self, pool: BrowserPool, name: BrowserId) -> dict[str, str]:
+    def _environment(self, pool: BrowserPool, name: BrowserId, database: DatabaseName) -> dict[str, str]:
         start, spec = self._start, pool.spec
         own = agent_settings.AgentSettings(
             browser_id=name,
             claim_key=credentials.claim_key(signing_key=start.signing_key, browser_id=name),
             agent_token=credentials.agent_token(signing_key=start.signing_key, browser_id=name),
             router_url=start.router_url,
+            database=database,
             chromium=start.chromium,
             chromium_args=spec.chromium.args,
             chromium_features=tuple(feature.value for feature in spec.chromium.features),

@@ -5,14 +5,14 @@ import contextlib
 import logging
 from collections.abc import Mapping
 
-from browserpool.controller import apply, autoscaler, canaries, observe, records
+from browserpool.controller import apply, autoscaler, canaries, installation, lookout, observe, records
 from browserpool.controller.desired import plan, status
 from browserpool.local import agents
 from browserpool.model import errors
 from browserpool.model.names import PoolName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers, connect, databases
+from browserpool.store import databases
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +25,22 @@ _SOON = 0.05
 class Reconciler:
     """``wanted`` is what the manifest says now; change it with ``want``. ``statuses`` is what the last round saw."""
 
-    def __init__(self, db: connect.Database, hands: agents.Agents, wake: asyncio.Event) -> None:
-        self._db = db
+    def __init__(
+        self,
+        stores: databases.Databases,
+        regional: installation.Regional,
+        hands: agents.Agents,
+        wake: asyncio.Event,
+    ) -> None:
+        self._stores = stores
         self._hands = hands
         self._wake = wake
         self._wanted: dict[PoolName, BrowserPool] = {}
         self._observer = observe.Observer()
         self._autoscaler = autoscaler.Autoscaler()
-        self._canaries = canaries.Canaries(db)
-        self._records = records.Records(databases.Databases(db))
+        self._canaries = canaries.Canaries(stores.home)
+        self._records = records.Records(stores)
+        self._lookout = lookout.Lookout(stores, regional, self._records)
         self.statuses: Mapping[PoolName, status.PoolStatus] = {}
 
     def want(self, manifest: tuple[BrowserPool, ...]) -> None:
@@ -62,23 +69,30 @@ class Reconciler:
         Raises:
             errors.BrowserpoolError: the store cannot be reached, or refuses.
         """
-        rows = observe.by_pool(await browsers.listing(self._db))
-        scaled = self._autoscaler.scaled(self._wanted, rows)
+        found, answers = await self._lookout.look(self._wanted, self._hands.databases())
+        rows, there = observe.by_pool(found), self._hands.by_pool()
+        dark = {
+            name: lookout.blind_regions(self._wanted.get(name), there.get(name, {}), answers)
+            for name in there.keys() | self._wanted.keys()
+        }
+        scaled = self._autoscaler.scaled(self._wanted, rows, blind=dark)
         await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.prune()
         living = {name for name, of in rows.items() if any(row.state is not BrowserState.GONE for row in of)}
-        alive = living | self._hands.pools()
+        alive = living | there.keys()
         changed = False
         statuses: dict[PoolName, status.PoolStatus] = {}
         for name in sorted(alive | scaled.keys()):
             one = scaled.get(name)
             pool, regions = (None, ()) if one is None else (one.pool, one.regions)
-            world = self._observer.world(name, pool, rows.get(name, []), self._hands.pods(name), scaled=regions)
+            world = self._observer.world(
+                name, pool, rows.get(name, []), there.get(name, {}), scaled=regions, blind=dark.get(name, {})
+            )
             world = await self._canaries.look(name, pool, world)
             actions = plan.plan(pool, world)
             if pool is not None:
                 statuses[name] = status.summary(pool, world)
-            await apply.carry_out(databases.Databases(self._db), self._hands.of(pool), name, actions)
+            await apply.carry_out(self._stores, self._hands.of(pool), name, actions)
             changed = changed or bool(actions)
         self.statuses = statuses
         return changed

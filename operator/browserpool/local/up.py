@@ -11,19 +11,21 @@ import logging
 import os
 import pathlib
 import sys
+from collections.abc import AsyncIterator, Callable
 
 from browserpool.agent import launch
+from browserpool.controller import installation
 from browserpool.lib import chance, logs, settings, tasks
 from browserpool.local import agents, directory, manifest, postgres, problems, processes, progress, reconcile, routing
 from browserpool.model import credentials, errors
 from browserpool.model.claims import CloseReason
-from browserpool.model.names import HolderId, TokenName
+from browserpool.model.names import BrowserId, HolderId, TokenName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
 from browserpool.model.tokens import Token
 from browserpool.router import loopback
 from browserpool.router import settings as router_settings
-from browserpool.store import browsers, connect, leases, migrate, sessions, tokens
+from browserpool.store import browsers, connect, databases, everywhere, leases, migrate, sessions, tokens
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +122,16 @@ async def _serve(
         await migrate.apply(dsn)
         db = await stack.enter_async_context(connect.opened(dsn, process="up", max_size=2))
         await tokens.put(db, Token(name=TokenName("local"), hash=credentials.hashed(token), admin=True))
+        regional = installation.Regional(f"up-{credentials.hashed(signing_key).hex()[:12]}")
+        hands: agents.Agents | None = None
+        stores = await stack.enter_async_context(
+            _databases(options, db, regional, living=lambda: frozenset() if hands is None else hands.names)
+        )
+        # Before the start those of a killed run.
         await _forget_all(db)
-        stack.push_async_callback(_forget_all, db)
+        stack.push_async_callback(_forget_everywhere, stores)
         hands = await stack.enter_async_context(agents.running(start, background=background, on_change=wake.set))
-        reconciler = reconcile.Reconciler(db, hands, wake)
+        reconciler = reconcile.Reconciler(stores, regional, hands, wake)
         reconciler.want(pools)
         await reconciler.publish()
         screen.step("starting the router")
@@ -187,7 +195,7 @@ def _router_command(
         # Few agents: a batch that waits a second for more would only be late.
         max_batch_timeout=0.1,
         release_on_exit=True,
-        secrets_dir="" if options.secrets is None else str(options.secrets.absolute()),
+        secrets_dir=_secrets(options),
         log_level=options.log_level,
     )
     return processes.Command(
@@ -265,13 +273,46 @@ def _described(pool: BrowserPool) -> str:
     return f"pool {pool.name} keeps {regions}"
 
 
-async def _forget_all(db: connect.Database) -> None:
-    """End every session and forget every browser: before the start those of a killed run, at the end our own."""
+@contextlib.asynccontextmanager
+async def _databases(
+    options: Options,
+    db: connect.Database,
+    regional: installation.Regional,
+    *,
+    living: Callable[[], frozenset[BrowserId]],
+) -> AsyncIterator[databases.Databases]:
+    """All that pools name. ``living`` are the browsers that run: what else one of a region's has was left by a run that was killed."""
+
+    async def prepare(dsn: str, one: connect.Database) -> None:
+        await regional.prepare(dsn, one)
+        await _forget_all(one, but=living())
+
+    opening = databases.Opening(directory=_secrets(options), process="up", max_size=2)
+    stores = databases.Databases(db, opening, prepare=prepare)
     try:
-        for holder in {session.holder for session in await sessions.listing(db, limit=100_000)}:
-            await leases.release_all(db, holder=holder, reason=CloseReason.SHUTDOWN)
-        rows = await browsers.listing(db)
-        await browsers.forget(db, [row.browser_id for row in rows if row.state is not BrowserState.GONE])
+        yield stores
+    finally:
+        await stores.close()
+
+
+def _secrets(options: Options) -> str:
+    return "" if options.secrets is None else str(options.secrets.absolute())
+
+
+async def _forget_everywhere(stores: databases.Databases) -> None:
+    """At the end our own."""
+    try:
+        await everywhere.each(stores, lambda _, db: _forget_all(db))
     except errors.Unavailable as error:
         # Postgres was killed under us. The next start does this again.
         log.warning("browsers' rows could not be ended", extra={"error": error.message})
+
+
+async def _forget_all(db: connect.Database, *, but: frozenset[BrowserId] = frozenset()) -> None:
+    """End every session and forget every browser, ``but`` those that run."""
+    if not but:
+        for holder in {session.holder for session in await sessions.listing(db, limit=100_000)}:
+            await leases.release_all(db, holder=holder, reason=CloseReason.SHUTDOWN)
+    rows = await browsers.listing(db)
+    left = [row.browser_id for row in rows if row.state is not BrowserState.GONE and row.browser_id not in but]
+    await browsers.forget(db, left)
