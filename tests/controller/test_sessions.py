@@ -28,14 +28,14 @@ async def fleet(database):
 class Leader:
     """A replica that leads, as far as sessions go."""
 
-    def __init__(self, client, stores):
+    def __init__(self, client, stores, **more):
         self.wake = asyncio.Event()
         self.mirror = mirror.Mirror(
             client, kube.SESSIONS, seen=session.read, on_change=lambda *_: self.wake.set(), lasts=60
         )
         recorder = events.Recorder(client, identity="controller-0")
         world = sessions.World(
-            stores=stores, client=client, objects=self.mirror, recorder=recorder, url=URL, resync=0.05
+            stores=stores, client=client, objects=self.mirror, recorder=recorder, url=URL, resync=0.05, **more
         )
         self.sessions = sessions.Sessions(world, self.wake)
 
@@ -46,8 +46,8 @@ class Leader:
 
 
 @contextlib.asynccontextmanager
-async def leading(client, stores):
-    leader = Leader(client, stores)
+async def leading(client, stores, **more):
+    leader = Leader(client, stores, **more)
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(leader.mirror.run()), group.create_task(leader.sessions.run())]
         try:
@@ -475,3 +475,14 @@ async def test_a_session_whose_object_went_while_its_database_was_away_ends_when
             server.finish(kube.SESSIONS, "s")
             await leader.rounds()
         await waiting.until(lambda: _is_over(regional, session_id), deadline=30)
+
+
+@pytest.mark.parametrize("others", [["own/dsn"], []])
+async def test_sessions_in_what_is_another_installations_database_are_not_its_to_end(client, server, regional, others):
+    agent = await regional.fleet.ready()
+    await regional.fleet.claim(session.PREFIX + "strange")
+    await regional.fleet.sql("update browsers set state_since = now() - interval '1 hour'")
+    async with leading(client, regional.stores, others=lambda: others) as leader:
+        await leader.rounds()
+        state = (await regional.fleet.row(agent.browser_id)).state
+        assert (state is BrowserState.CLAIMED) is bool(others)

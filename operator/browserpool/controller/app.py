@@ -215,7 +215,7 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
             await standing.mirror.synced.wait()
             await running_pods.mirror.synced.wait()
             await walls.mirror.synced.wait()
-            beside.append(group.create_task(_keep_sessions(replica, stores, ours), name="sessions"))
+            beside.append(group.create_task(_keep_sessions(replica, stores, ours, regional), name="sessions"))
             replica.round = reconciler.Reconciler(world, wake, leads=lambda: replica.election.leading)
             await replica.round.run()
             for task in beside:
@@ -225,7 +225,12 @@ async def _lead(replica: Controller, configuration: official.Configuration, db: 
         await stores.close()
 
 
-async def _keep_sessions(replica: Controller, stores: databases.Databases, ours: installation.Installation) -> None:
+async def _keep_sessions(
+    replica: Controller,
+    stores: databases.Databases,
+    ours: installation.Installation,
+    regional: installation.Regional,
+) -> None:
     """BrowserSession objects, beside the pools: neither holds up the other."""
     await ours.taken.wait()
     wake = asyncio.Event()
@@ -237,7 +242,13 @@ async def _keep_sessions(replica: Controller, stores: databases.Databases, ours:
     objects = mirror.Mirror(client, kube.SESSIONS, seen=session.read, on_change=changed)
     recorder = events.Recorder(client, identity=config.identity)
     world = sessions.World(
-        stores=stores, client=client, objects=objects, recorder=recorder, url=config.router_url, resync=config.resync
+        stores=stores,
+        client=client,
+        objects=objects,
+        recorder=recorder,
+        url=config.router_url,
+        resync=config.resync,
+        others=lambda: regional.others,
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(objects.run(), name="sessions' objects")

@@ -56,6 +56,8 @@ class Regional:
         self._name = name
         self._now = now
         self._ours: dict[DatabaseName, tuple[connect.Database, Installation]] = {}
+        self.others: frozenset[DatabaseName] = frozenset()
+        """Those that were last found to be another's."""
 
     async def prepare(self, dsn: str, db: connect.Database) -> None:
         """Take the database, then bring it to this version's schema: a ``databases.Prepare``.
@@ -82,6 +84,7 @@ class Regional:
             for name, db in stores.open():
                 if name != HOME:
                     group.create_task(self._renew(stores, name, db, found))
+        self.others = frozenset(found)
         return found
 
     async def _renew(

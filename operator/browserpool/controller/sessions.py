@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from browserpool import metrics
@@ -53,7 +53,10 @@ class Objects(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the reconciler looks at and acts on. ``url`` is the routers', which addresses are made from; durations in seconds."""
+    """What the reconciler looks at and acts on. ``url`` is the routers', which addresses are made from; durations in seconds.
+
+    ``others`` are the databases that turned out to be another installation's: its sessions have objects that are not seen here.
+    """
 
     stores: databases.Databases
     client: kube.Client
@@ -62,6 +65,7 @@ class World:
     url: str
     freshness: float = 15.0
     resync: float = 2.0
+    others: Callable[[], Collection[DatabaseName]] = tuple
 
 
 class Sessions:
@@ -127,7 +131,8 @@ class Sessions:
     async def _observe(self, objects: list[session.Asked]) -> session.World:
         stores = self._world.stores
         db = stores.home
-        answers = await everywhere.each(stores, _prefixed)
+        others = self._world.others()
+        answers = [answer for answer in await everywhere.each(stores, _prefixed) if answer[0] not in others]
         live = {one.session_id: one for _, found in answers for one in found}
         past = await self._past(session.unheard_of(objects, live))
         wishes = any(one.session_id not in live and not session_status.is_finished(one.status) for one in objects)
