@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from browserpool import metrics
+from browserpool.model import pool
 from support import charts
 
 VALUES = yaml.safe_load((charts.CHART / "values.yaml").read_text())
@@ -124,4 +125,13 @@ def test_the_notes_show_the_first_request_of_this_release():
     manifest = said.split("<<'POOL'\n")[1].split("POOL")[0]
     assert yaml.safe_load(manifest)["kind"] == "BrowserPool"
     assert "trials" not in said
+    assert "databaseSecretRef" not in said
     assert "trials" in charts.notes({"database": {"bundled": {"enabled": True}}})
+
+
+def test_the_notes_show_how_a_region_names_its_database():
+    said = charts.notes({"database": {"existingSecret": "dsn", "regions": ["eu-db", "us-db"]}})
+    (line,) = [one for one in said.splitlines() if "databaseSecretRef" in one]
+    (region,) = yaml.safe_load(line)["regions"]
+    assert pool.Region.model_validate(region).databases == ("eu-db/dsn",)
+    assert "eu-db, us-db" in said

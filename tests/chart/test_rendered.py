@@ -17,7 +17,7 @@ from support import charts
 BUNDLED = {"database": {"bundled": {"enabled": True}}}
 EXISTING = {"database": {"existingSecret": "dsn"}}
 EVERYTHING = {
-    **BUNDLED,
+    "database": {**BUNDLED["database"], "regions": ["eu-db", "other.example"]},
     "commonLabels": {"team": "web"},
     "commonAnnotations": {"owner": "web"},
     "image": {"registry": "registry.example", "tag": "2", "pullPolicy": "Always", "pullSecrets": ["pull"]},
@@ -57,6 +57,7 @@ EVERYTHING = {
         "apiServer": {"cidrs": ["10.0.0.1/32"]},
         "models": {"cidrs": ["10.2.0.0/16"], "ports": [443, 11434]},
         "elsewhere": {"cidrs": ["10.3.0.0/16"], "ports": [3000]},
+        "regionDatabases": {"cidrs": ["10.4.0.0/16", "fd01::/64"], "ports": [5432, 6432]},
         "browsers": {
             "clients": [{"namespaceSelector": {"matchLabels": {"team": "robots"}}}],
             "allowCIDRs": ["10.1.0.0/16", "fd00::/64"],
@@ -493,24 +494,55 @@ def test_routers_reach_models_and_other_systems_only_where_there_are_some(values
     assert to_others(charts.rendered(values if "database" in values else {**EXISTING, **values})) == ways
 
 
-def test_tokens_for_other_systems_are_mounted_where_the_router_reads_them(full):
-    spec = charts.one(full, "Deployment", "browserpool-router")["spec"]["template"]["spec"]
-    config = settings.from_environment(
-        router_settings.RouterSettings, environment(full, "Deployment", "browserpool-router")
-    )
-    mounts = {one["name"]: one for one in spec["containers"][0]["volumeMounts"]}
-    found = {
-        one["secret"]["secretName"]: (
-            mounts[one["name"]]["mountPath"],
-            mounts[one["name"]]["readOnly"],
-            one["secret"]["optional"],
-        )
-        for one in spec["volumes"]
-        if "secret" in one
+def secrets_read_as_files(documents, kind, name):
+    """Of a workload's first container, the Secrets in its directory of secrets: (read only, optional) by name."""
+    spec = charts.one(documents, kind, name)["spec"]["template"]["spec"]
+    container = [*spec.get("initContainers", []), *spec["containers"]][0 if kind == "Job" else -1]
+    (directory,) = [one["value"] for one in container["env"] if one["name"] == "BROWSERPOOL_SECRETS_DIR"]
+    mounts = {one["name"]: one for one in container["volumeMounts"] if one["mountPath"].startswith(f"{directory}/")}
+    found = {}
+    for volume in (one for one in spec["volumes"] if one["name"] in mounts):
+        mount, secret = mounts.pop(volume["name"]), volume["secret"]
+        assert mount["mountPath"] == f"{directory}/{secret['secretName']}"
+        found[secret["secretName"]] = (mount["readOnly"], secret["optional"])
+    assert mounts == {}
+    return found
+
+
+def test_secrets_are_mounted_where_the_processes_read_them(full):
+    """Tokens for other systems and regions' connection strings; what is named for both, once."""
+    expected = dict.fromkeys(["old", "other.example", "eu-db"], (True, True))
+    assert secrets_read_as_files(full, "Deployment", "browserpool-router") == expected
+    del expected["old"]
+    assert secrets_read_as_files(full, "Deployment", "browserpool-controller") == expected
+    assert secrets_read_as_files(full, "Job", "browserpool-schema") == expected
+    upgraded = charts.rendered(EVERYTHING, upgrade=True)
+    assert secrets_read_as_files(upgraded, "Job", "browserpool-migrate") == expected
+    bare = [
+        volume
+        for _, spec, _ in charts.pod_templates(charts.rendered({**EXISTING, "webhooks": {"enabled": False}}))
+        for volume in spec.get("volumes", [])
+        if "secret" in volume
+    ]
+    assert bare == []
+
+
+def test_all_who_use_the_databases_of_regions_reach_them(full):
+    there = {
+        "ports": [{"protocol": "TCP", "port": 5432}, {"protocol": "TCP", "port": 6432}],
+        "to": [{"ipBlock": {"cidr": "10.4.0.0/16"}}, {"ipBlock": {"cidr": "fd01::/64"}}],
     }
-    assert found == {name: (f"{config.secrets_dir}/{name}", True, True) for name in ("old", "other.example")}
-    bare = charts.one(charts.rendered(EXISTING), "DaemonSet", "browserpool-router")["spec"]["template"]["spec"]
-    assert [one["name"] for one in bare["volumes"]] == ["tmp"]
+    anywhere = {"ports": [{"protocol": "TCP", "port": 5432}]}
+    some = charts.rendered({"database": {**BUNDLED["database"], "regions": ["eu-db"]}})
+    none = charts.rendered({**BUNDLED, "networkPolicy": EVERYTHING["networkPolicy"]})
+    for component in ("router", "controller", "migrate"):
+
+        def ways(documents, name=f"browserpool-{component}"):
+            return charts.one(documents, "NetworkPolicy", name)["spec"]["egress"]
+
+        assert there in ways(full)
+        assert anywhere in ways(some)
+        assert [one for one in (there, anywhere) if one in ways(none)] == []
 
 
 def test_the_models_key_comes_from_its_secret_and_its_addresses_as_the_router_reads_them(full):

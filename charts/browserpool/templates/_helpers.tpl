@@ -203,6 +203,33 @@ initContainers:
 {{- end }}
 {{- end -}}
 
+{{/* Where Secrets are read as files, each in a folder of its name. */}}
+{{- define "browserpool.secretsDir" -}}
+/var/run/browserpool/secrets
+{{- end -}}
+
+{{/* A pod's volumes of these Secrets: (dict "names" (list …)) */}}
+{{- define "browserpool.secretVolumes" -}}
+{{- range $number, $secret := .names }}
+- name: secret-{{ $number }}
+  # One that is not there yet keeps no pod from starting; what needs it says so.
+  secret: {secretName: {{ $secret | quote }}, optional: true}
+{{- end }}
+{{- end -}}
+
+{{/* Their mounts, likewise. */}}
+{{- define "browserpool.secretMounts" -}}
+{{- range $number, $secret := .names }}
+- {name: secret-{{ $number }}, mountPath: {{ printf "%s/%s" (include "browserpool.secretsDir" $) $secret | quote }}, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "browserpool.secretsDirVariable" -}}
+{{- if .names }}
+- {name: BROWSERPOOL_SECRETS_DIR, value: {{ include "browserpool.secretsDir" . }}}
+{{- end }}
+{{- end -}}
+
 {{/* Spread over nodes and zones, as far as that goes: (dict "component" "router" "own" .Values.router.topologySpreadConstraints) */}}
 {{- define "browserpool.spread" -}}
 topologySpreadConstraints:
