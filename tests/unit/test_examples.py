@@ -13,8 +13,9 @@ import yaml
 from browserpool import metrics
 from browserpool.controller import crds
 from browserpool.controller.desired import seen, status, template, versions
+from browserpool.model.databases import HOME
 from browserpool.model.names import BrowserId, PoolName, RegionName
-from browserpool.model.pool import BrowserPool
+from browserpool.model.pool import BrowserPool, Region
 from browserpool.model.states import BrowserState
 from support import charts
 
@@ -194,3 +195,20 @@ def test_the_canary_has_the_share_that_the_example_says_and_its_browsers_stay_wh
     spec = {key: value for key, value in document["spec"].items() if key != "canary"} | promoted
     after = BrowserPool.model_validate(document | {"spec": spec})
     assert versions.of(after.spec, region, paused=False) == versions.Versions(stable=both.canary)
+
+
+# ---------------------------------------------------------------- a region's own database
+def test_the_region_with_a_database_of_its_own_spills_to_one_in_another_and_may_have_come_from_there():
+    document = read("regions-databases.yaml")
+    tried = BrowserPool.model_validate(document)
+    eu, us = tried.spec.regions
+    assert (eu.databases, us.databases) == (("eu-db/dsn",), (HOME,))
+    assert (eu.backup, tried.spec.spillover.when_stale) == (us.name, True)
+
+    text = (EXAMPLES / "regions-databases.yaml").read_text()
+    said = re.findall(r"^ *# {3,}(\w+: .*)$", text, flags=re.MULTILINE)
+    assert len(said) == 3
+    spillover, *moving = [yaml.safe_load(one) for one in said]
+    assert BrowserPool.model_validate(document | {"spec": document["spec"] | spillover}).spec.spillover.when_stale
+    was = [Region.model_validate(document["spec"]["regions"][0] | one).databases for one in moving]
+    assert was == [("eu-db/dsn", HOME), ("eu-db/dsn", "eu-db-old/dsn")]

@@ -43,7 +43,8 @@ def up(
         pathlib.Path | None,
         typer.Option(
             "--secrets",
-            help="Tokens for other systems that a pool names by tokenSecretRef: the file NAME/KEY in this directory.",
+            help="What a pool names by tokenSecretRef (tokens for other systems) or databaseSecretRef (connection strings of regions' "
+            "databases): the file NAME/KEY in this directory.",
             envvar="BROWSERPOOL_SECRETS_DIR",
             metavar="DIR",
         ),

@@ -62,7 +62,10 @@ class RouterSettings(pydantic.BaseModel):
         min_length=1,
         description="the header in which a proxy says where a client is, for a region's near; CF-IPCountry at Cloudflare's",
     )
-    secrets_dir: str = Field(default="", description="the directory of tokens for other systems, NAME/KEY in it")
+    secrets_dir: str = Field(
+        default="",
+        description="the directory of tokens for other systems and of connection strings of regions' databases, NAME/KEY in it",
+    )
     log_format: logs.Format = "text"
     log_level: str = "INFO"
 

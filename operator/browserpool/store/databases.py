@@ -219,7 +219,7 @@ def connection_string(name: DatabaseName, directory: pathlib.Path) -> str:
     except (OSError, ValueError) as error:
         raise errors.Unavailable(
             f"The key {key} of Secret {secret} is not mounted here: name the Secret in the chart's database.regions, or put the "
-            f"connection string at {secret}/{key} in the directory that BROWSERPOOL_SECRETS_DIR names.",
+            f"connection string at {secret}/{key} in the directory that `browserpool up --secrets` or BROWSERPOOL_SECRETS_DIR names.",
             retry_after=connect.RETRY_AFTER,
         ) from error
     if not dsn:
