@@ -14,8 +14,9 @@ import pytest
 
 from browserpool import metrics
 from browserpool.lib import clock
-from browserpool.model import agentapi, credentials, errors, names, pool
+from browserpool.model import agentapi, claims, credentials, errors, names, pool
 from browserpool.router import holding as holding_module
+from browserpool.router import target
 from browserpool.store import browsers, connect, leases, region_databases, regions, sessions
 from support import postgres, routers, waiting
 
@@ -438,6 +439,85 @@ async def test_what_no_pool_names_any_more_is_looked_after_as_long_as_the_contro
     assert (await two.rig.request("GET", f"/devtools/session/{made.json['sessionId']}")).status == 200
     await region_databases.replace(two.rig.database, [])
     await waiting.until(lambda: len(parts.databases.open()) == 1)
+
+
+def lose_first_answer(monkeypatch: pytest.MonkeyPatch, *, region: str) -> list[claims.ClaimAnswer]:
+    """The connection breaks when the server has committed the first claim in that region."""
+    real, lost = leases.claim, []
+
+    async def claim(db: connect.Database, request: claims.ClaimRequest, **how: Any) -> claims.ClaimAnswer:
+        answer = await real(db, request, **how)
+        if not lost and request.region == region and answer.claim is not None:
+            lost.append(answer)
+            raise errors.Unavailable("The connection broke.", retry_after=1)
+        return answer
+
+    monkeypatch.setattr(leases, "claim", claim)
+    return lost
+
+
+async def test_a_claim_whose_answer_was_lost_is_undone_and_not_taken_for_the_next_attempts(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made_pool(two.rig, spillover="WhenEmptyOrStale", onEmpty={"mode": "Queue", "queueTimeout": 60})
+    two.us.gate.clear()
+    busy = two.rig.background.spawn(two.shot("us"), name="busy")
+    await waiting.until(lambda: two.us.running == 1)
+    lost = lose_first_answer(monkeypatch, region="eu")
+    # Nothing is free at the backup: who asks stands in line, and asks again when eu answers again.
+    made = await two.rig.post("/devtools/browser?region=eu&keep_alive=60000")
+    assert made.status == 200, made.body
+    session = made.json["sessionId"]
+    [answer] = lost
+    assert answer.claim is not None
+    assert session != answer.claim.session_id
+    live = await sessions.live(two.eu, session)
+    assert live is not None
+    past = await sessions.past(two.eu)
+    assert [one.session_id for one in past] == [answer.claim.session_id], "the first one has given its browser up"
+    async with two.rig.client.ws_connect(
+        f"{two.rig.ws}/devtools/browser/{session}", headers=two.rig.bearer()
+    ) as socket:
+        await socket.send_str("on")
+        assert (await socket.receive(timeout=10)).data == "on"
+    two.us.gate.set()
+    assert (await busy).status == 200
+
+
+async def test_who_asks_once_more_after_a_lost_answer_gets_a_session_of_another_id(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line of those who look elsewhere meanwhile: the same wish is asked for twice."""
+    parts = two.rig.running.services
+    lost = lose_first_answer(monkeypatch, region="us")
+    wanted = target.resolve(
+        target.Wishes(region=names.RegionName("us")),
+        pools=parts.catalog.pools,
+        grant=target.Grant(token=names.TokenName("tester"), pools=None),
+        home=parts.place.home,
+        kind=claims.SessionKind.CDP,
+        session_id=names.SessionId("wished-for"),
+        holder=parts.holder,
+        action_lease=10,
+    )
+    with pytest.raises(errors.Unavailable):
+        await parts.claiming.acquire(wanted)
+    # The undo has given the browser back: asked for under the lost id, the answer would be that it is over.
+    await two.ready("us")
+    held = await parts.claiming.acquire(wanted)
+    assert lost[0].claim is not None
+    assert held.session_id != lost[0].claim.session_id
+    parts.claiming.release(held)
+    await two.ready("us")
+
+
+async def test_the_undo_of_a_lost_claim_leaves_alone_what_is_held_here(two: Two) -> None:
+    made = await two.rig.post("/devtools/browser?region=eu")
+    claiming = two.rig.running.services.claiming
+    [held] = claiming.holding.all()
+    await claiming._undo(held.database, held.session_id, lease=60)
+    assert not held.ending
+    assert await sessions.live(two.eu, made.json["sessionId"]) is not None
 
 
 # ---------------------------------------------------------------- moving

@@ -52,7 +52,8 @@ class Store:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def attempt(self, wanted: claims.ClaimRequest) -> claims.ClaimAnswer:
+    async def attempt(self, asking: waiting.Asking) -> claims.ClaimAnswer:
+        wanted = asking.request
         self.asked.append(wanted.session_id)
         await self.gate.wait()
         if self.trouble is not None:

@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from browserpool import metrics
@@ -89,9 +89,11 @@ class Claiming:
         assert token is not None, "every client has a token"
         patience = patience or patience_of(wanted.spec)
         self._sharing.learn(wanted.pool, wanted.spec.sessions)
-        claim = await self.waiting.claim(wanted.request, token=token, patience=patience)
+        # Whoever asks again, here or after another cluster's router, may have left a session of the first id where nobody could say so.
+        request = _anew(wanted.request)
+        claim = await self.waiting.claim(request, token=token, patience=patience)
         outcomes.served_by(claim.template_hash)
-        return self._taken(wanted.request, claim)
+        return self._taken(request, claim)
 
     def _taken(self, request: claims.ClaimRequest, claim: claims.Claim) -> holding.Held:
         """The session of this claim, which may be another action's that was joined."""
@@ -132,7 +134,7 @@ class Claiming:
                         retry_after=1,
                     ) from trouble
             left -= 1
-            held = await self.acquire(wanted.again(SessionId(chance.unique_id())), patience=patience)
+            held = await self.acquire(wanted, patience=patience)
 
     async def _used(self, held: holding.Held, use: Callable[[holding.Held], Awaitable[T]]) -> T:
         try:
@@ -147,9 +149,10 @@ class Claiming:
             self.release(held, well=False)
             raise
 
-    async def _attempt(self, request: claims.ClaimRequest) -> claims.ClaimAnswer:
+    async def _attempt(self, asking: waiting.Asking) -> claims.ClaimAnswer:
         """One claim. If the caller is cancelled meanwhile, the claim is still made, and given back."""
-        task = self._background.spawn(self._ask(request), name="claim")
+        request = asking.request
+        task = self._background.spawn(self._ask(asking), name="claim")
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -162,17 +165,17 @@ class Claiming:
             return claims.ClaimAnswer(outcome=claims.Outcome.CLAIMED, claim=joined)
         return answer
 
-    async def _ask(self, request: claims.ClaimRequest) -> claims.ClaimAnswer | errors.BrowserpoolError:
-        started = self._now()
+    async def _ask(self, asking: waiting.Asking) -> claims.ClaimAnswer | errors.BrowserpoolError:
+        request, started = asking.request, self._now()
         try:
             claimed = await store.claim(self._stores, request, freshness=self._rules.freshness, fresh_id=_fresh_id)
         except errors.BrowserpoolError as error:
             metrics.CLAIMS.labels(request.pool, request.region, "failed", "none").inc()
             if isinstance(error, store.Unanswered):
-                self._undo_all(request, error.unsure)
+                self._undo_all(asking, error.unsure)
             return error
         answer = claimed.answer
-        self._undo_all(request, claimed.unsure)
+        self._undo_all(asking, claimed.unsure)
         metrics.CLAIM_SECONDS.labels(request.pool).observe(self._now() - started)
         locality = answer.claim.locality if answer.claim else "none"
         metrics.CLAIMS.labels(request.pool, request.region, answer.outcome, locality).inc()
@@ -189,11 +192,15 @@ class Claiming:
     def _give_back(self, request: claims.ClaimRequest, claim: claims.Claim) -> None:
         self.release(self._taken(request, claim))
 
-    def _undo_all(self, request: claims.ClaimRequest, unsure: Iterable[tuple[DatabaseName, SessionId]]) -> None:
+    def _undo_all(self, asking: waiting.Asking, unsure: Collection[tuple[DatabaseName, SessionId]]) -> None:
+        if not unsure:
+            return
+        # What is undone, or runs out, is not to be what the next attempt is answered.
+        asking.request = _anew(asking.request)
         # An action's lease is too short to be worth the trouble.
-        if request.kind is claims.SessionKind.CDP:
+        if asking.request.kind is claims.SessionKind.CDP:
             for name, session_id in unsure:
-                undoing = self._undo(name, session_id, lease=request.keep_alive)
+                undoing = self._undo(name, session_id, lease=asking.request.keep_alive)
                 self._background.spawn(undoing, name="undo a claim of unknown outcome")
 
     async def _undo(self, name: DatabaseName, session_id: SessionId, *, lease: float) -> None:
@@ -207,9 +214,13 @@ class Claiming:
                 live = await sessions.live(self._stores.of(name), session_id)
             except errors.Unavailable:
                 continue
-            if live is not None:
+            if live is not None and not self._is_used(live):
                 self.release(self.adopt(dataclasses.replace(live, database=name)))
             return
+
+    def _is_used(self, live: model.Session) -> bool:
+        held = self.holding.get(live.session_id)
+        return held is not None and held.party.fence == live.fence
 
     def _held(self, request: claims.ClaimRequest, claim: claims.Claim) -> holding.Held:
         party = agents.Party(
@@ -332,6 +343,11 @@ class Claiming:
 
 def _fresh_id() -> SessionId:
     return SessionId(chance.unique_id())
+
+
+def _anew(request: claims.ClaimRequest) -> claims.ClaimRequest:
+    """The same wish, for a session of another id."""
+    return dataclasses.replace(request, session_id=_fresh_id())
 
 
 def patience_of(spec: pool.PoolSpec) -> waiting.Patience:

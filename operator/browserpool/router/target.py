@@ -57,10 +57,6 @@ class Target:
     spec: manifest.PoolSpec
     request: claims.ClaimRequest
 
-    def again(self, session_id: SessionId) -> "Target":
-        """The same wish for another browser."""
-        return dataclasses.replace(self, request=dataclasses.replace(self.request, session_id=session_id))
-
     def bound(self, terms: session_terms.Terms) -> "Target":
         """The same wish for a session that is bound to ``terms``."""
         return dataclasses.replace(self, request=dataclasses.replace(self.request, terms=terms))

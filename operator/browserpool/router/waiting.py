@@ -25,7 +25,15 @@ FULL_RETRY_AFTER = 5
 EMPTY_RETRY_AFTER = 5
 STALE_RETRY_AFTER = 5
 
-Attempt = Callable[[claims.ClaimRequest], Awaitable[claims.ClaimAnswer]]
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Asking:
+    """A request on its way. An attempt that may have left a session of its id in a store that gave no answer names it anew."""
+
+    request: claims.ClaimRequest
+
+
+Attempt = Callable[[Asking], Awaitable[claims.ClaimAnswer]]
 GiveBack = Callable[[claims.ClaimRequest, claims.Claim], None]
 Key = tuple[PoolName, RegionName]
 
@@ -91,7 +99,7 @@ FOR_A_LINE: Final = Patience(seconds=0, limit=0, retry_after=1)
 class _Waiter:
     """``tried``: an attempt to serve it is under way, until this is done."""
 
-    request: claims.ClaimRequest
+    asking: Asking
     turn: asyncio.Future[claims.Claim]
     tried: asyncio.Future[None] | None = None
 
@@ -153,8 +161,9 @@ class Waiting:
             errors.QueueFull: as many wait already as may.
             errors.Unavailable: the store cannot be reached, or this router is stopping.
         """
+        asking = Asking(request=request)
         if (request.pool, request.region) not in self._lanes:
-            answer = await self._attempt(request)
+            answer = await self._attempt(asking)
             if answer.claim is not None:
                 return answer.claim
             if answer.outcome is not claims.Outcome.EMPTY:
@@ -164,10 +173,10 @@ class Waiting:
                 f"Pool {request.pool} has no browser ready, and does not queue (onEmpty); ask again, or add replicas.",
                 retry_after=patience.retry_after,
             )
-        return await self._stand(request, token, patience)
+        return await self._stand(asking, token, patience)
 
-    async def _stand(self, request: claims.ClaimRequest, token: TokenName, patience: Patience) -> claims.Claim:
-        pool = request.pool
+    async def _stand(self, asking: Asking, token: TokenName, patience: Patience) -> claims.Claim:
+        pool = asking.request.pool
         if self._closed:
             raise errors.Unavailable("This router is stopping; ask again.", retry_after=1)
         if self._depth[pool] >= patience.limit:
@@ -180,7 +189,7 @@ class Waiting:
         started, outcome = self._now(), "gone"
         self._deeper(pool, 1)
         try:
-            claim = await self._turn(request, token, patience)
+            claim = await self._turn(asking, token, patience)
             outcome = "claimed"
         except errors.NoBrowser:
             outcome = "timeout"
@@ -199,13 +208,14 @@ class Waiting:
         self._depth[pool] += by
         metrics.QUEUE_DEPTH.labels(pool).set(self._depth[pool])
 
-    async def _turn(self, request: claims.ClaimRequest, token: TokenName, patience: Patience) -> claims.Claim:
+    async def _turn(self, asking: Asking, token: TokenName, patience: Patience) -> claims.Claim:
+        request = asking.request
         key = (request.pool, request.region)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
             self._background.spawn(self._pump(key, lane), name=f"queue of {request.pool} in {request.region}")
-        waiter = _Waiter(request=request, turn=asyncio.get_running_loop().create_future())
+        waiter = _Waiter(asking=asking, turn=asyncio.get_running_loop().create_future())
         lane.waiters.join(token, waiter)
         place = patience.place or Place()
         try:
@@ -252,7 +262,7 @@ class Waiting:
             return True
         waiter.tried = asyncio.get_running_loop().create_future()
         try:
-            answer = await self._attempt(waiter.request)
+            answer = await self._attempt(waiter.asking)
         except errors.Unavailable as trouble:
             lane.trouble = trouble
             return False
@@ -267,14 +277,14 @@ class Waiting:
         lane.trouble = None
         if answer.claim is not None:
             if waiter.turn.done():
-                self._give_back(waiter.request, answer.claim)
+                self._give_back(waiter.asking.request, answer.claim)
             else:
                 waiter.turn.set_result(answer.claim)
                 lane.waiters.served(token, waiter)
             return True
         if answer.outcome is claims.Outcome.EMPTY:
             return False
-        _refuse(waiter, unclaimable(waiter.request, answer.outcome))
+        _refuse(waiter, unclaimable(waiter.asking.request, answer.outcome))
         lane.waiters.served(token, waiter)
         return True
 
