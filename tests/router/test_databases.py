@@ -11,13 +11,23 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import clock
+from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, credentials, errors, names, pool
 from browserpool.router import holding as holding_module
 from browserpool.router import target
-from browserpool.store import browsers, connect, leases, region_databases, regions, sessions
+from browserpool.store import (
+    browsers,
+    connect,
+    leases,
+    region_databases,
+    regions,
+    remote_sessions,
+    sessions,
+)
 from support import postgres, routers, waiting
 
 SHOT = "/v1/screenshot"
@@ -518,6 +528,66 @@ async def test_the_undo_of_a_lost_claim_leaves_alone_what_is_held_here(two: Two)
     await claiming._undo(held.database, held.session_id, lease=60)
     assert not held.ending
     assert await sessions.live(two.eu, made.json["sessionId"]) is not None
+
+
+# ---------------------------------------------------------------- who looks for one thing
+
+
+async def test_sessions_of_another_clusters_router_are_followed_while_a_database_is_away(two: Two) -> None:
+    async def there(request: web.Request) -> web.Response:
+        return web.json_response({"sessionId": request.path.rsplit("/", 1)[-1]})
+
+    served = web.Application()
+    served.router.add_get("/{path:.*}", there)
+    async with lib_web.serve(served, host="127.0.0.1", port=0, grace=0.1) as address:
+        backed = {"name": "us", "backupRouter": {"url": f"http://{address}"}}
+        await made_pool(two.rig, regions=[backed, {"name": "eu", **REF}])
+        session = names.SessionId("5f197ac4-dff4-4b8e-a64d-3bc25da40099")
+        remembered = remote_sessions.Remote(
+            session_id=session, pool=two.manifest.name, region=names.RegionName("us"), token=names.TokenName("tester")
+        )
+        await remote_sessions.put(two.rig.database, remembered)
+        await two.stop()
+        await waiting.until(two.rig.running.services.databases.away, deadline=20)
+        for path in (f"/devtools/session/{session}", f"/devtools/browser/{session}/json/version"):
+            answer = await two.rig.request("GET", path)
+            assert answer.status == 200, answer.body
+        # What is not there either may be in the database that is away.
+        unknown = await two.rig.request("GET", "/devtools/session/unheard-of")
+        assert unknown.status == 503
+        assert "Secret eu-db" in unknown.message
+
+
+async def test_what_is_over_is_over_though_another_database_is_away(two: Two) -> None:
+    session = (await two.rig.post("/devtools/browser?region=us")).json["sessionId"]
+    assert (await two.rig.request("DELETE", f"/devtools/browser/{session}")).status == 200
+    await two.ready("us")
+    await two.stop()
+    await waiting.until(two.rig.running.services.databases.away, deadline=20)
+    assert (await two.rig.request("GET", f"/devtools/browser/{session}/json/list")).status == 410
+    assert (await two.rig.request("GET", f"/devtools/session/{session}")).json["closeReasonText"] == "NormalClosure"
+
+
+async def test_what_one_database_has_is_found_before_another_has_answered(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = (await two.rig.post("/devtools/browser?region=eu")).json["sessionId"]
+    parts = two.rig.running.services
+    parts.claiming.holding._held.pop(session)
+    real, found = sessions.live, asyncio.Event()
+
+    async def live(db: connect.Database, session_id: names.SessionId) -> Any:
+        if db is parts.databases.home:
+            await found.wait()
+        return await real(db, session_id)
+
+    monkeypatch.setattr(sessions, "live", live)
+    try:
+        async with asyncio.timeout(30):
+            answer = await two.rig.request("GET", f"/devtools/session/{session}")
+    finally:
+        found.set()
+    assert (answer.status, answer.json["region"]) == (200, "eu")
 
 
 # ---------------------------------------------------------------- moving

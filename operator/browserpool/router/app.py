@@ -197,7 +197,7 @@ def application(
 async def _handled(route: routes.Route, call: services.Call) -> web.StreamResponse:
     try:
         return await route.handler(call)
-    except errors.NotFound as missing:
+    except (errors.NotFound, everywhere.Unseen) as missing:
         if not following.may(call):
             raise
         return await following.followed(call, missing)

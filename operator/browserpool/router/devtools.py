@@ -190,12 +190,11 @@ async def one(call: services.Call) -> web.StreamResponse:
     """GET …/devtools/session/{session}: a live session, or what is remembered of a past one."""
     session_id = SessionId(call.request.match_info["session"])
     if names.is_session_id(session_id):
-        live = await everywhere.live(call.services.databases, session_id)
-        if live is not None and call.may_use(live.pool, live.token):
-            return lib_web.json_response(live_shown(call, live))
-        past = await everywhere.history(call.services.databases, session_id)
-        if past is not None and call.may_use(past.pool, past.token):
-            return lib_web.json_response(past_shown(past))
+        parts = call.services
+        found = await everywhere.session(parts.databases, session_id, background=parts.background)
+        if found is not None and call.may_use(found.pool, found.token):
+            shown = past_shown(found) if isinstance(found, model.Past) else live_shown(call, found)
+            return lib_web.json_response(shown)
     raise lookup.unknown(session_id)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from browserpool.model import claims, errors, names
+from browserpool.model import claims, errors, names, sessions
 from browserpool.model.names import PoolName, SessionId, TokenName
 from browserpool.router import holding, services
 from browserpool.store import everywhere
@@ -26,6 +26,7 @@ async def named(call: services.Call, session_id: SessionId) -> holding.Held:
     Raises:
         errors.NotFound: there is none, or it is not the caller's: which of the two is not told.
         errors.SessionOver: it has ended.
+        everywhere.Unseen: it may be in a database that is away.
     """
     return await found(call.services, session_id, may_use=call.may_use)
 
@@ -41,13 +42,14 @@ async def found(
         return held
     if not names.is_session_id(session_id):
         raise unknown(session_id)
-    live = await everywhere.live(parts.databases, session_id)
-    if live is not None and live.kind is claims.SessionKind.CDP and may_use(live.pool, live.token):
-        return parts.claiming.adopt(live)
-    past = None if live is not None else await everywhere.history(parts.databases, session_id)
-    if past is not None and may_use(past.pool, past.token):
-        raise errors.SessionOver(f"Session {session_id} is over ({claims.CLOSE_REASON_TEXTS[past.reason]}); {then}.")
-    raise unknown(session_id)
+    seen = await everywhere.session(parts.databases, session_id, background=parts.background)
+    if seen is None or not may_use(seen.pool, seen.token):
+        raise unknown(session_id)
+    if isinstance(seen, sessions.Past):
+        raise errors.SessionOver(f"Session {session_id} is over ({claims.CLOSE_REASON_TEXTS[seen.reason]}); {then}.")
+    if seen.kind is not claims.SessionKind.CDP:
+        raise unknown(session_id)
+    return parts.claiming.adopt(seen)
 
 
 def unknown(session_id: str) -> errors.NotFound:

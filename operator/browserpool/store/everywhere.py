@@ -9,10 +9,11 @@ import datetime
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
+from browserpool.lib import tasks
 from browserpool.model import errors, recordings, sessions
 from browserpool.model.browsers import Browser, Count
 from browserpool.model.claims import CloseReason
-from browserpool.model.databases import DatabaseName
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
 from browserpool.model.regions import RegionStatus
 from browserpool.model.tokens import Day
@@ -21,6 +22,11 @@ from browserpool.store import recordings as stored_recordings
 from browserpool.store import sessions as stored
 
 Answer = TypeVar("Answer")
+Seen = sessions.Session | sessions.Past
+
+
+class Unseen(errors.Unavailable):
+    """None of those that answer has what was looked for; another one may, and is away."""
 
 
 # ---------------------------------------------------------------- leases
@@ -63,18 +69,21 @@ async def release_all(
 # ---------------------------------------------------------------- sessions
 
 
-async def live(all_: databases.Databases, session_id: SessionId) -> sessions.Session | None:
-    """The live session of this id, wherever it is.
+async def session(all_: databases.Databases, session_id: SessionId, *, background: tasks.Background) -> Seen | None:
+    """The live session of this id, or what is remembered of an ended one, wherever it is.
+
+    Whoever has it keeps nobody waiting for the others, which answer in ``background``.
 
     Raises:
-        errors.Unavailable: it is not in those that answer.
+        Unseen: it is not in those that answer.
+        errors.Unavailable: nor in a region's, and the installation's own is away.
     """
-    return await _found(all_, lambda db: stored.live(db, session_id))
 
+    async def either(db: connect.Database) -> Seen | None:
+        found = await stored.live(db, session_id)
+        return found if found is not None else await stored.history(db, session_id)
 
-async def history(all_: databases.Databases, session_id: SessionId) -> sessions.Past | None:
-    """The ended session of this id, if it is still remembered; raises as ``live``."""
-    return await _found(all_, lambda db: stored.history(db, session_id))
+    return await _found(all_, either, background=background)
 
 
 async def listing(
@@ -179,7 +188,7 @@ async def sweep(all_: databases.Databases) -> None:
 async def recording(
     all_: databases.Databases, session_id: SessionId
 ) -> tuple[DatabaseName, recordings.Recording] | None:
-    """What is known of the session's recording, and where it is; raises as ``live``."""
+    """What is known of the session's recording, and where it is; raises as ``session``."""
     for name, found in await _each(all_, lambda db: stored_recordings.get(db, session_id)):
         if found is not None:
             return name, found
@@ -256,33 +265,57 @@ async def _kept(asked: Awaitable[Answer]) -> Answer | errors.Unavailable:
         return error
 
 
-async def _found(all_: databases.Databases, ask: Callable[[connect.Database], Awaitable[Row | None]]) -> Row | None:
-    """What one of them has.
-
-    Raises:
-        errors.Unavailable: none of those that answer has it, and another is away.
-    """
+async def _found(
+    all_: databases.Databases,
+    ask: Callable[[connect.Database], Awaitable[Seen | None]],
+    *,
+    background: tasks.Background,
+) -> Seen | None:
+    """What one of them has; raises as ``session``."""
     opened = all_.open()
     if len(opened) == 1:
         found = await ask(all_.home)
     else:
-        found, trouble = None, None
-        for (name, _), answer in zip(opened, await asyncio.gather(*(_kept(ask(db)) for _, db in opened)), strict=True):
-            if isinstance(answer, errors.Unavailable):
-                trouble = answer
-                all_.suspect(name)
-            elif answer is not None and found is None:
-                found = dataclasses.replace(answer, database=name)
-        if found is None and trouble is not None:
-            raise trouble
+        asked = [background.spawn(_asked(all_, name, db, ask), name=f"look in {name}") for name, db in opened]
+        found = await _first(asked)
     if found is None:
         _require_all(all_)
     return found
 
 
+async def _asked(
+    all_: databases.Databases,
+    name: DatabaseName,
+    db: connect.Database,
+    ask: Callable[[connect.Database], Awaitable[Seen | None]],
+) -> tuple[DatabaseName, Seen | errors.Unavailable | None]:
+    answer = await _kept(ask(db))
+    if isinstance(answer, errors.Unavailable):
+        all_.suspect(name)
+    return name, answer
+
+
+async def _first(
+    asked: Iterable["asyncio.Task[tuple[DatabaseName, Seen | errors.Unavailable | None]]"],
+) -> Seen | None:
+    """What the first of them has that has anything. The others are not stopped: that would cost them their connections."""
+    waiting, trouble = set(asked), None
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for name, answer in (task.result() for task in done):
+            if isinstance(answer, errors.Unavailable):
+                if trouble is None or name == HOME:
+                    trouble = answer if name == HOME else Unseen(answer.message, retry_after=answer.retry_after)
+            elif answer is not None:
+                return dataclasses.replace(answer, database=name)
+    if trouble is not None:
+        raise trouble
+    return None
+
+
 def _require_all(all_: databases.Databases) -> None:
     for why in all_.away().values():
-        raise errors.Unavailable(why, retry_after=connect.RETRY_AFTER)
+        raise Unseen(why, retry_after=connect.RETRY_AFTER)
 
 
 def _joined(answers: Iterable[tuple[DatabaseName, Iterable[Row]]]) -> list[Row]:

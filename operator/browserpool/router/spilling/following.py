@@ -10,7 +10,7 @@ from browserpool.model.names import SessionId
 from browserpool.router import relay, remote, services
 from browserpool.router.sidecar import passing
 from browserpool.router.spilling import rules, serving, sessions
-from browserpool.store import remote_sessions
+from browserpool.store import everywhere, remote_sessions
 
 DEADLINE: Final = 60.0
 """Seconds for an answer about a session."""
@@ -18,7 +18,7 @@ _OVER: Final = (404, 410)
 
 
 def may(call: services.Call) -> bool:
-    """Whether the session that a request names, and that is none of this installation's, may be elsewhere."""
+    """Whether the session that a request names, and that is none that this installation can see, may be elsewhere."""
     request = call.request
     return (
         call.services.catalog.backed
@@ -27,11 +27,11 @@ def may(call: services.Call) -> bool:
     )
 
 
-async def followed(call: services.Call, missing: errors.NotFound) -> web.StreamResponse:
+async def followed(call: services.Call, missing: errors.NotFound | everywhere.Unseen) -> web.StreamResponse:
     """The other router's answer.
 
     Raises:
-        errors.NotFound: ``missing``: the session is not there either, or not the caller's.
+        errors.NotFound, everywhere.Unseen: ``missing``: the session is not there either, or not the caller's.
         errors.Unavailable: that router cannot be reached.
     """
     session_id = SessionId(call.request.match_info["session"])
