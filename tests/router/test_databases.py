@@ -17,16 +17,19 @@ from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, credentials, errors, names, pool
+from browserpool.model.databases import DatabaseName
 from browserpool.router import holding as holding_module
 from browserpool.router import target
 from browserpool.store import (
     browsers,
     connect,
+    heartbeats,
     leases,
     region_databases,
     regions,
     remote_sessions,
     sessions,
+    writers,
 )
 from support import postgres, routers, waiting
 
@@ -588,6 +591,47 @@ async def test_what_one_database_has_is_found_before_another_has_answered(
     finally:
         found.set()
     assert (answer.status, answer.json["region"]) == (200, "eu")
+
+
+# ---------------------------------------------------------------- those who write, count and stop
+
+
+async def test_a_database_that_is_opened_anew_has_its_lag_recorded(
+    database: connect.Database, own_postgres: tuple[postgres.Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is closed while its regions are made known in it, and opened again before they are."""
+    _, eu_dsn = own_postgres
+    rules = heartbeats.BatchSettings(lag_interval=0.05)
+    eu_region, name = names.RegionName("eu"), DatabaseName(EU)
+    pools = {names.PoolName("pair"): pool.PoolSpec.model_validate(SPEC)}
+    real, asked, known = regions.ensure, asyncio.Event(), asyncio.Event()
+    deadlines = []
+
+    async def ensure(db: connect.Database, names_: Any) -> None:
+        asked.set()
+        deadlines.append(db.deadline)
+        await known.wait()
+        await real(db, names_)
+
+    monkeypatch.setattr(regions, "ensure", ensure)
+    async with (
+        connect.opened(eu_dsn, process="tests") as eu,
+        heartbeats.BatchWriter(database, rules, writer=names.HolderId("router")) as home,
+    ):
+        both = writers.Writers(rules, home, writer=names.HolderId("router"))
+        async with both.serving(name, eu):
+            first = asyncio.create_task(both.serve([eu_region], pools))  # noqa: TID251 - awaited below
+            await asked.wait()
+        async with both.serving(name, eu):
+            known.set()
+            await first
+            await both.serve([eu_region], pools)
+
+            async def recorded() -> bool:
+                return [(one.region, one.writers) for one in await regions.listing(eu)] == [("eu", 1)]
+
+            await waiting.until(recorded)
+    assert max(deadlines) < eu.deadline, "who reads the catalog waits for it"
 
 
 # ---------------------------------------------------------------- moving

@@ -1,8 +1,11 @@
 """The batch writers of heartbeats, one for each database of the installation: one that is away holds up its own browsers only."""
 
+import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Final
 
 from browserpool.model import databases as model
 from browserpool.model import errors
@@ -12,6 +15,9 @@ from browserpool.model.pool import PoolSpec
 from browserpool.store import connect, heartbeats, regions
 
 log = logging.getLogger(__name__)
+
+MAKE_KNOWN: Final = 1.0
+"""Seconds for a database to hear of its regions: whoever reads pools and tokens waits for it, and says it again soon."""
 
 
 def regions_in(
@@ -26,15 +32,22 @@ def regions_in(
     return [region for region in served if has(region)]
 
 
+@dataclasses.dataclass(slots=True, kw_only=True, eq=False)
+class _Open:
+    """One database's writer, and the regions whose lag it records, once it was told. ``db``: none, of the installation's own."""
+
+    writer: heartbeats.BatchWriter
+    db: connect.Database | None = None
+    served: list[RegionName] | None = None
+
+
 class Writers:
     """``home`` writes into the installation's own database; ``serving`` adds those of others."""
 
     def __init__(self, settings: heartbeats.BatchSettings, home: heartbeats.BatchWriter, *, writer: HolderId) -> None:
         self._settings = settings
         self._writer = writer
-        self._writers: dict[DatabaseName, heartbeats.BatchWriter] = {HOME: home}
-        self._databases: dict[DatabaseName, connect.Database] = {}
-        self._served: dict[DatabaseName, list[RegionName]] = {}
+        self._open: dict[DatabaseName, _Open] = {HOME: _Open(writer=home)}
 
     def of(self, name: DatabaseName) -> heartbeats.BatchWriter:
         """The one that writes into this database.
@@ -42,35 +55,36 @@ class Writers:
         Raises:
             errors.Unavailable: it is not open.
         """
-        if (found := self._writers.get(name)) is None:
+        if (found := self._open.get(name)) is None:
             text = model.described(name)
             raise errors.Unavailable(
                 f"{text[0].upper()}{text[1:]} is not open here; say it again.", retry_after=connect.RETRY_AFTER
             )
-        return found
+        return found.writer
 
     @contextlib.asynccontextmanager
     async def serving(self, name: DatabaseName, db: connect.Database) -> AsyncIterator[None]:
         """Write into that database too, while the block runs."""
         async with heartbeats.BatchWriter(db, self._settings, writer=self._writer) as writer:
-            self._writers[name], self._databases[name] = writer, db
+            self._open[name] = _Open(writer=writer, db=db)
             try:
                 yield
             finally:
-                del self._writers[name], self._databases[name]
-                self._served.pop(name, None)
+                del self._open[name]
 
     async def serve(self, served: Collection[RegionName], pools: Mapping[PoolName, PoolSpec]) -> None:
-        """From now on the lag is recorded for these regions, each where its browsers are."""
-        for name, writer in list(self._writers.items()):
-            here = regions_in(name, served, pools)
-            if here == self._served.get(name):
-                continue
-            if (db := self._databases.get(name)) is not None:
-                try:
-                    await regions.ensure(db, here)
-                except errors.Unavailable as error:
-                    log.info("regions could not be made known", extra={"database": name, "why": error.message})
-                    continue
-            writer.serve(here)
-            self._served[name] = here
+        """From now on the lag is recorded for these regions, each where its browsers are; in one that is away, when this is said again."""
+        wanted = [(name, one, regions_in(name, served, pools)) for name, one in self._open.items()]
+        await asyncio.gather(*(_serve(name, one, here) for name, one, here in wanted if here != one.served))
+
+
+async def _serve(name: DatabaseName, one: _Open, here: list[RegionName]) -> None:
+    if one.db is not None:
+        try:
+            await regions.ensure(dataclasses.replace(one.db, deadline=MAKE_KNOWN, repeat=False), here)
+        except errors.Unavailable as error:
+            log.info("regions could not be made known", extra={"database": name, "why": error.message})
+            return
+    # Whichever database is open by now under that name has a record of its own.
+    one.writer.serve(here)
+    one.served = here
