@@ -634,6 +634,28 @@ async def test_a_database_that_is_opened_anew_has_its_lag_recorded(
     assert max(deadlines) < eu.deadline, "who reads the catalog waits for it"
 
 
+async def test_no_session_is_dropped_that_a_database_was_not_asked_for(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eu is away when the lists are asked for, and back before the last of them is there."""
+    assert (await two.rig.post("/devtools/browser?region=eu")).status == 200
+    parts = two.rig.running.services
+    [held] = parts.claiming.holding.all()
+    assert held.token is not None
+    real = sessions.listing
+
+    async def listing(db: connect.Database, **which: Any) -> Any:
+        found = await real(db, **which)
+        await waiting.until(lambda: not parts.databases.away(), deadline=20)
+        return found
+
+    monkeypatch.setattr(sessions, "listing", listing)
+    parts.databases.suspect(held.database)
+    await parts.claiming.holding.recheck(held.token)
+    assert not held.over.is_set()
+    assert parts.quotas.running(held.token) == 1
+
+
 # ---------------------------------------------------------------- moving
 
 

@@ -200,13 +200,13 @@ class Holding:
             return
         self._rechecked[token] = self._now()
         try:
-            live = await everywhere.listing(self._stores, token=token, limit=MOST)
+            answers = await everywhere.each(self._stores, lambda _, db: sessions.listing(db, token=token, limit=MOST))
         except errors.Unavailable:
             return
-        known = {(one.session_id, one.fence) for one in live}
-        seen = {name for name, _ in self._stores.open()}
+        # Of a database that gave no list nothing is known; it may be back by now.
+        known = {name: {(one.session_id, one.fence) for one in live} for name, live in answers if len(live) < MOST}
         for held in idle:
-            if held.database in seen and len(live) < MOST and (held.session_id, held.party.fence) not in known:
+            if held.database in known and (held.session_id, held.party.fence) not in known[held.database]:
                 self.drop(held, why="the session was ended")
 
     async def expire(self) -> None:
