@@ -18,8 +18,8 @@ from browserpool.lib import clock
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, credentials, errors, names, pool
 from browserpool.model.databases import DatabaseName
+from browserpool.router import app, target
 from browserpool.router import holding as holding_module
-from browserpool.router import target
 from browserpool.store import (
     browsers,
     connect,
@@ -654,6 +654,56 @@ async def test_no_session_is_dropped_that_a_database_was_not_asked_for(
     await parts.claiming.holding.recheck(held.token)
     assert not held.over.is_set()
     assert parts.quotas.running(held.token) == 1
+
+
+async def test_a_router_that_stops_waits_for_no_end_that_is_in_a_database_that_is_away(two: Two) -> None:
+    assert (await two.rig.post("/devtools/browser?region=eu&keep_alive=600000")).status == 200
+    parts = two.rig.running.services
+    [held] = parts.claiming.holding.all()
+    await two.stop()
+    await waiting.until(parts.databases.away, deadline=20)
+    parts.claiming.end(held)
+    async with asyncio.timeout(30):
+        await app.drain(parts)
+    assert held.ending, "nobody could write that it is over"
+
+
+async def test_a_router_that_stops_tells_of_the_ends_that_it_could_write(
+    dsn: str,
+    database: connect.Database,
+    own_postgres: tuple[postgres.Server, str],
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Here eu's database is the tests' own, and the installation's is the server that stops."""
+    server, home_dsn = own_postgres
+    (tmp_path / "eu-db").mkdir()
+    (tmp_path / "eu-db" / "dsn").write_text(dsn)
+    async with (
+        connect.opened(home_dsn, process="tests") as home,
+        routers.rig(
+            home_dsn, home, regions=("us", "eu"), region="us", secrets_dir=str(tmp_path), release_on_exit=True
+        ) as rig,
+    ):
+        manifest = await made_pool(rig)
+        there = await rig.make_agent(manifest, 0, region="eu", database=(EU, database))
+
+        async def ready() -> bool:
+            return await browsers.ready(database, pool=manifest.name, region=names.RegionName("eu"), most=1) == 1
+
+        await waiting.until(ready)
+        made = await rig.post("/devtools/browser?region=eu")
+        assert made.status == 200, made.body
+        # As if it had been made by a claim of which this router has heard nothing.
+        held = rig.running.services.claiming.holding._held.pop(made.json["sessionId"])
+        await asyncio.to_thread(server.stop, "immediate")
+        try:
+            await app.drain(rig.running.services)
+            assert await sessions.live(database, held.session_id) is None
+            await waiting.until(lambda: there.ended == held.party.fence)
+        finally:
+            await asyncio.to_thread(server.start)
+    assert "not be ended" in caplog.text
 
 
 # ---------------------------------------------------------------- moving

@@ -12,6 +12,7 @@ from aiohttp import web
 from browserpool.lib import chance, clock, listening, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import claims, errors, tokens
+from browserpool.model.databases import DatabaseName
 from browserpool.model.names import HolderId
 from browserpool.router import (
     agents,
@@ -39,7 +40,7 @@ from browserpool.router.crawl import worker
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation, said
 from browserpool.router.spilling import breaker, following, turns
-from browserpool.store import connect, databases, everywhere, heartbeats, writers
+from browserpool.store import connect, databases, everywhere, heartbeats, leases, writers
 
 log = logging.getLogger(__name__)
 
@@ -308,7 +309,10 @@ async def drain(parts: services.Services) -> None:
         if not connected or clock.monotonic() - started >= config.cdp_drain_timeout:
             parts.cdp_stopping.set()
         # Browsers that were given back just now are awaited too: nobody else could write that their sessions ended well.
-        if not parts.running and not connected and not any(held.ending for held in holding.all()):
+        # Where their database is away, neither can this router.
+        away = parts.databases.away()
+        ending = any(held.ending and held.database not in away for held in holding.all())
+        if not parts.running and not connected and not ending:
             break
         await asyncio.sleep(0.02)
     parts.cdp_stopping.set()
@@ -316,5 +320,12 @@ async def drain(parts: services.Services) -> None:
         for held in holding.all():
             if not held.ending:
                 parts.claiming.end(held, reason=claims.CloseReason.SHUTDOWN)
-        for ended in await everywhere.release_all(parts.databases, holder=parts.holder):
-            holding.tell(ended)
+        try:
+            await everywhere.each(parts.databases, functools.partial(_release_all, parts))
+        except errors.Unavailable as error:
+            log.warning("sessions could not be ended; their leases run out", extra={"why": error.message})
+
+
+async def _release_all(parts: services.Services, _: DatabaseName, db: connect.Database) -> None:
+    for ended in await leases.release_all(db, holder=parts.holder):
+        parts.claiming.holding.tell(ended)

@@ -12,7 +12,6 @@ from typing import TypeVar
 from browserpool.lib import tasks
 from browserpool.model import errors, recordings, sessions
 from browserpool.model.browsers import Browser, Count
-from browserpool.model.claims import CloseReason
 from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
 from browserpool.model.regions import RegionStatus
@@ -57,13 +56,6 @@ async def renew(all_: databases.Databases, *, holder: HolderId, leases_: Sequenc
     renewed = frozenset[SessionId]().union(*(one for one in answers if isinstance(one, frozenset)))
     away = {name: one for name, one in zip(names, answers, strict=True) if isinstance(one, errors.Unavailable)}
     return Renewed(sessions=renewed, away=away)
-
-
-async def release_all(
-    all_: databases.Databases, *, holder: HolderId, reason: CloseReason = CloseReason.SHUTDOWN
-) -> list[sessions.Ended]:
-    """``leases.release_all`` in all of them."""
-    return _joined(await _each(all_, lambda db: leases.release_all(db, holder=holder, reason=reason)))
 
 
 # ---------------------------------------------------------------- sessions
@@ -220,7 +212,7 @@ async def usage_today(all_: databases.Databases) -> Day:
 # ---------------------------------------------------------------- how each is asked
 
 
-Row = TypeVar("Row", sessions.Session, sessions.Past, sessions.Ended, Browser)
+Row = TypeVar("Row", sessions.Session, sessions.Past, Browser)
 """What says which database it is of."""
 
 
