@@ -656,6 +656,18 @@ async def test_no_session_is_dropped_that_a_database_was_not_asked_for(
     assert parts.quotas.running(held.token) == 1
 
 
+async def test_a_days_use_is_not_forgotten_while_a_database_is_away(two: Two) -> None:
+    assert (await two.rig.post("/devtools/browser?region=eu")).status == 200
+
+    async def used() -> float:
+        return float((await two.rig.request("GET", "/v1/limits")).json["usedBrowserTimeSeconds"])
+
+    before = await waiting.until(used)
+    await two.stop()
+    await waiting.until(two.rig.running.services.databases.away, deadline=20)
+    assert await used() >= before
+
+
 async def test_a_router_that_stops_waits_for_no_end_that_is_in_a_database_that_is_away(two: Two) -> None:
     assert (await two.rig.post("/devtools/browser?region=eu&keep_alive=600000")).status == 200
     parts = two.rig.running.services

@@ -250,7 +250,7 @@ def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asy
         # Whose agents were greeted by another router, perhaps one that this one follows.
         parts.chromium = parts.chromium or await everywhere.product(parts.databases) or ""
         if any(one.daily_seconds is not None for one in parts.catalog.tokens):
-            parts.quotas.learn(await everywhere.usage_today(parts.databases))
+            parts.quotas.learn(await parts.days.today(parts.databases))
 
     async def count_usage() -> None:
         await everywhere.count_usage(parts.databases, every=config.usage_interval / 2)

@@ -58,7 +58,7 @@ async def report(call: services.Call) -> web.StreamResponse:
     """GET …/limits: the token's open sessions, how many more may be started, how long until the next one (ms)."""
     token, parts = call.token, call.services
     live = await everywhere.listing(parts.databases, token=token.name, limit=holding.MOST)
-    parts.quotas.learn(day := await everywhere.usage_today(parts.databases))
+    parts.quotas.learn(day := await parts.days.today(parts.databases))
     rate_left, rate_wait = parts.quotas.rate_left(token)
     state = State(
         # This router may have let in some that have no browser yet.

@@ -32,7 +32,7 @@ from browserpool.router.cache import keeping
 from browserpool.router.mcpserver import hosting
 from browserpool.router.openapi import documentation
 from browserpool.router.spilling import breaker, turns
-from browserpool.store import connect, databases, writers
+from browserpool.store import connect, databases, everywhere, writers
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -61,6 +61,8 @@ class Services:
     breakers: breaker.Breakers
     turns: turns.Turns
     documentation: documentation.Documentation
+    days: everywhere.Days = dataclasses.field(default_factory=everywhere.Days)
+    """What tokens' browsers were held for today."""
     stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     cdp_stopping: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     running: int = 0

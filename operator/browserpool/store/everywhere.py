@@ -198,11 +198,27 @@ async def count_usage(all_: databases.Databases, *, every: float) -> None:
     await _each(all_, lambda db: usage.count(db, every=every))
 
 
-async def usage_today(all_: databases.Databases) -> Day:
-    """``usage.today`` of all of them, added up; the day is the installation's own database's."""
-    (_, first), *others = await _each(all_, usage.today)
+class Days:
+    """``usage.today`` of all of them, added up. Of one that is away counts what it said last, as long as that day lasts."""
+
+    def __init__(self) -> None:
+        self._last: dict[DatabaseName, Day] = {}
+
+    async def today(self, all_: databases.Databases) -> Day:
+        """The day is the installation's own database's.
+
+        Raises:
+            errors.Unavailable: that one is away.
+        """
+        answers = await _each(all_, usage.today)
+        self._last |= answers
+        (home, first), *_ = answers
+        return _summed(first, (day for name, day in self._last.items() if name != home))
+
+
+def _summed(first: Day, others: Iterable[Day]) -> Day:
     seconds = dict(first.seconds)
-    for _, day in others:
+    for day in others:
         if day.ends_at == first.ends_at:
             for token, spent in day.seconds.items():
                 seconds[token] = seconds.get(token, 0.0) + spent
