@@ -11,6 +11,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -58,6 +59,20 @@ class Server:
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
         self.start()
+
+    @contextlib.contextmanager
+    def hung(self) -> Iterator[None]:
+        """While the block runs it takes connections and says nothing, on none of them."""
+        postmaster = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        stopped = [postmaster, *map(int, children)]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
 
     def _pg_ctl(self, action: str, *arguments: str) -> None:
         run(BIN / "pg_ctl", action, "-D", self.data, *arguments)

@@ -155,6 +155,45 @@ async def test_work_goes_to_its_end_and_what_nobody_waits_for_is_handed_on(leave
     assert "background task failed" not in caplog.text
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_is_cancelled_is_let_go_before_the_work_has_ended(fails: bool, caplog):
+    gate, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def work() -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+            await gate.wait()
+            if fails:
+                raise ValueError("broken")
+        return 7
+
+    async with tasks.Background() as background:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await background.let_go(work(), name="work")
+        await cancelled.wait()
+        assert len(background) == 1, "it is about to end"
+        gate.set()
+    assert len(background) == 0
+    assert "background task failed" not in caplog.text
+
+
+async def test_who_stays_has_what_the_work_gives_or_raises(caplog):
+    async def work(*, fails: bool) -> int:
+        await asyncio.sleep(0)
+        if fails:
+            raise ValueError("broken")
+        return 7
+
+    async with tasks.Background() as background:
+        assert await background.let_go(work(fails=False), name="work") == 7
+        with pytest.raises(ValueError, match="broken"):
+            await background.let_go(work(fails=True), name="work")
+    assert "background task failed" not in caplog.text
+
+
 async def test_what_runs_beside_a_block_ends_with_it():
     ended = []
 

@@ -52,6 +52,20 @@ class Background:
             raise
         return settled.result()
 
+    async def let_go(self, work: Coroutine[Any, Any, T], *, name: str) -> T:
+        """What ``work`` gives or raises. A caller who is cancelled goes at once; ``work`` is cancelled too, and ends behind his back.
+
+        For what may take its time to be cancelled.
+        """
+        task = self.spawn(_settled(work), name=name)
+        try:
+            settled = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            task.add_done_callback(functools.partial(_given_to, _ignored))
+            raise
+        return settled.result()
+
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -89,6 +103,10 @@ def _given_to(unwanted: Callable[[T], object], task: "asyncio.Task[asyncio.Futur
         log.info("what nobody waits for any more failed", extra={"task": task.get_name(), "why": repr(error)})
     else:
         unwanted(task.result().result())
+
+
+def _ignored(_: object) -> None:
+    pass
 
 
 @contextlib.asynccontextmanager

@@ -197,6 +197,10 @@ class Unavailable(BrowserpoolError):
     default_code = Code.INTERNAL
 
 
+class Contended(Unavailable):
+    """The store answers, but others kept it from doing this: it is not away."""
+
+
 class SchemaTooNew(Unavailable):
     """A newer version of browserpool has migrated the database; this one must not touch it."""
 

@@ -15,6 +15,7 @@ import psycopg
 import psycopg_pool
 from psycopg import rows
 
+from browserpool.lib import tasks
 from browserpool.model import errors
 
 log = logging.getLogger(__name__)
@@ -35,12 +36,15 @@ _TCP_TIMEOUT_MS: Final = 10_000
 class Database:
     """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included.
 
-    ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back.
+    ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back. ``prompt``: the caller has his
+    answer at the deadline, and ``background`` what is left to do: a server that hangs takes seconds to be told that it need not go on.
     """
 
     pool: psycopg_pool.AsyncConnectionPool[Connection]
+    background: tasks.Background
     deadline: float = 5.0
     repeat: bool = True
+    prompt: bool = False
 
 
 @contextlib.asynccontextmanager
@@ -65,11 +69,14 @@ async def opened(
         reconnect_failed=_try_again,
         name=process,
     )
+    # Nobody waits for it longer than that, so that none of its tasks is cancelled under a caller.
+    background = tasks.Background(grace=deadline)
     try:
         with mapped_errors():
             await pool.open(wait=True, timeout=deadline)
-        yield Database(pool=pool, deadline=deadline)
+        yield Database(pool=pool, background=background, deadline=deadline)
     finally:
+        await background.close()
         await pool.close()
 
 
@@ -120,7 +127,12 @@ def mapped_errors() -> Iterator[None]:
             f"The database lacks what this version needs ({error.diag.message_primary}); run `browserpool migrate`.",
             retry_after=RETRY_AFTER,
         ) from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except psycopg.errors.QueryCanceled as error:
+        raise errors.Contended(
+            f"The database did not get done with a statement in time ({_reason(error)}); try again.",
+            retry_after=RETRY_AFTER,
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
         raise errors.Unavailable(
             f"The database cannot answer now ({_reason(error)}); try again.", retry_after=RETRY_AFTER
         ) from error
@@ -170,23 +182,35 @@ async def execute(db: Database, statement: bytes, parameters: Mapping[str, objec
 async def _run(
     db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
 ) -> tuple[list[Row], int]:
+    work = _attempts(db, statement, parameters, row_factory)
     async with asyncio.timeout(db.deadline):
-        try:
-            return await _attempt(db, statement, parameters, row_factory)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if not (db.repeat and _may_repeat(error)):
-                raise
-            log.info("statement repeated", extra={"reason": _reason(error)})
-        # The other idle connections broke with this one; the repetition must not meet them.
-        await db.pool.check()
+        return await (db.background.let_go(work, name="statement") if db.prompt else work)
+
+
+async def _attempts(
+    db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
+) -> tuple[list[Row], int]:
+    try:
         return await _attempt(db, statement, parameters, row_factory)
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if not (db.repeat and _may_repeat(error)):
+            raise
+        log.info("statement repeated", extra={"reason": _reason(error)})
+    # The other idle connections broke with this one; the repetition must not meet them.
+    await db.pool.check()
+    return await _attempt(db, statement, parameters, row_factory)
 
 
 async def _attempt(
     db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
 ) -> tuple[list[Row], int]:
     async with db.pool.connection() as connection, connection.cursor(row_factory=row_factory) as cursor:
-        await cursor.execute(statement, parameters)
+        try:
+            await cursor.execute(statement, parameters)
+        except psycopg.errors.ReadOnlySqlTransaction:
+            # The next one may be to the server that takes writes now, or be opened after a setting was taken back.
+            await connection.close()
+            raise
         return (await cursor.fetchall() if cursor.description else []), cursor.rowcount
 
 

@@ -27,10 +27,14 @@ PROBE_DEADLINE: Final = 1.0
 """Seconds for its answer."""
 _ONCE_MORE: Final = 0.2
 """Seconds after which one that did not answer is asked once more, before it counts as away."""
+PREPARE_DEADLINE: Final = 600.0
+"""Seconds for what is done with one before it is used: a migration of a large one, and the wait for whoever migrates it already."""
 _READ_EVERY: Final = 5.0
 """Seconds between two looks at its connection string."""
 _TRY_FIRST, _TRY_MOST = 0.5, 2.0
 """Seconds between two attempts to open it."""
+
+_READ_ONLY: Final = "takes no writes: it is a standby, or was set to be read-only."
 
 Prepare = Callable[[str, connect.Database], Awaitable[object]]
 """Called with a database's connection string and itself before it is used; raises what keeps it from being used."""
@@ -142,10 +146,10 @@ class Databases:
         """Those of regions that cannot be used, and why, in a sentence."""
         return {name: _away(name, one.why).message for name, one in self._regional.items() if one.why}
 
-    def suspect(self, name: DatabaseName) -> None:
-        """It has just not answered: nobody else needs to wait for that until it does."""
+    def suspect(self, name: DatabaseName, error: errors.Unavailable | None = None) -> None:
+        """It has just not answered: nobody else needs to wait for that until it does. Not so if ``error`` is but contention."""
         one = self._regional.get(name)
-        if one is not None and not one.why:
+        if one is not None and not one.why and not isinstance(error, errors.Contended):
             _lost(name, one, "did not answer")
 
     # ------------------------------------------------------------ one of them
@@ -158,13 +162,21 @@ class Databases:
                 await self._while_unchanged(name)
                 delays = tasks.backoff(first=_TRY_FIRST, most=_TRY_MOST)
             except errors.BrowserpoolError as error:
-                if (one := self._regional.get(name)) is not None:
-                    _lost(name, one, f"cannot be opened: {error.message}")
-                    one.tried.set()
+                self._not_opened(name, error.message)
+            except (
+                Exception
+            ):  # a fault of ours, which may be over the next time, must not end what looks after the database
+                log.exception("looking after a region's database failed", extra={"database": name})
+                self._not_opened(name, "Something failed that should not; the log says what.")
             await asyncio.sleep(chance.jitter(next(delays)))
 
+    def _not_opened(self, name: DatabaseName, why: str) -> None:
+        if (one := self._regional.get(name)) is not None:
+            _lost(name, one, f"cannot be opened: {why}")
+            one.tried.set()
+
     async def _while_unchanged(self, name: DatabaseName) -> None:
-        """Have it open until its connection string changes.
+        """Have it open until its connection string changes, or it takes no writes: another server may by then, or will to a new connection.
 
         Raises:
             errors.BrowserpoolError: it cannot be opened, or not be used.
@@ -172,8 +184,10 @@ class Databases:
         dsn, settings = self._read(name), self._opening
         async with connect.opened(
             dsn, process=settings.process, max_size=settings.max_size, deadline=settings.deadline
-        ) as db:
-            await self._prepare(dsn, db)
+        ) as opened:
+            # One that hangs must hold up nobody for longer than he said.
+            db = dataclasses.replace(opened, prompt=True)
+            await self._prepared(dsn, db)
             async with self._attach(name, db):
                 one = self._regional[name]
                 one.db = db
@@ -181,6 +195,17 @@ class Databases:
                     await self._watch(name, one, db, dsn=dsn)
                 finally:
                     one.db = None
+
+    async def _prepared(self, dsn: str, db: connect.Database) -> None:
+        if not await sessions.writable(db):
+            raise errors.Unavailable(f"It {_READ_ONLY}", retry_after=connect.RETRY_AFTER)
+        try:
+            async with asyncio.timeout(PREPARE_DEADLINE):
+                await self._prepare(dsn, db)
+        except TimeoutError as error:
+            raise errors.Unavailable(
+                f"It was not made ready within {PREPARE_DEADLINE:g} s.", retry_after=connect.RETRY_AFTER
+            ) from error
 
     async def _watch(self, name: DatabaseName, one: _Regional, db: connect.Database, *, dsn: str) -> None:
         read_at = self._now()
@@ -193,6 +218,8 @@ class Databases:
             elif why:
                 _lost(name, one, why)
             one.tried.set()
+            if why == _READ_ONLY:
+                return
             if self._now() - read_at >= _READ_EVERY:
                 read_at = self._now()
                 # A file that cannot be read now is not another database.
@@ -204,18 +231,18 @@ class Databases:
             await asyncio.sleep(chance.jitter(PROBE_EVERY))
 
     def _read(self, name: DatabaseName) -> str:
-        return connection_string(name, pathlib.Path(self._opening.directory))
+        return connection_string(name, self._opening.directory)
 
 
-def connection_string(name: DatabaseName, directory: pathlib.Path) -> str:
-    """That of a region's database, read from its file in ``directory``.
+def connection_string(name: DatabaseName, directory: str) -> str:
+    """That of a region's database, read from its file in ``directory``; empty: there is none, and so no file.
 
     Raises:
         errors.Unavailable: the file cannot be read, or is empty.
     """
     secret, _, key = name.partition("/")
     try:
-        dsn = (directory / secret / key).read_text(encoding="utf-8").strip()
+        dsn = _text(directory, secret, key)
     except (OSError, ValueError) as error:
         raise errors.Unavailable(
             f"The key {key} of Secret {secret} is not mounted here: name the Secret in the chart's database.regions, or put the "
@@ -230,6 +257,13 @@ def connection_string(name: DatabaseName, directory: pathlib.Path) -> str:
     return dsn
 
 
+def _text(directory: str, secret: str, key: str) -> str:
+    if not directory:
+        # A path of nothing is the working directory's.
+        raise FileNotFoundError("no directory is named")
+    return (pathlib.Path(directory) / secret / key).read_text(encoding="utf-8").strip()
+
+
 async def _trouble(db: connect.Database) -> str:
     """What is wrong with it; empty: it answers."""
     patient = dataclasses.replace(db, deadline=PROBE_DEADLINE)
@@ -237,11 +271,11 @@ async def _trouble(db: connect.Database) -> str:
         if attempt:
             await asyncio.sleep(_ONCE_MORE)
         try:
-            await sessions.moment(patient)
+            writable = await sessions.writable(patient)
         except errors.BrowserpoolError as error:
             why = f"does not answer: {error.message}"
         else:
-            return ""
+            return "" if writable else _READ_ONLY
     return why
 
 

@@ -6,6 +6,7 @@ A database that cannot be used now has no part in a list; who looks for one thin
 import asyncio
 import dataclasses
 import datetime
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ from browserpool.model.tokens import Day
 from browserpool.store import browsers, connect, databases, leases, regions, usage
 from browserpool.store import recordings as stored_recordings
 from browserpool.store import sessions as stored
+
+log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 Seen = sessions.Session | sessions.Past
@@ -36,7 +39,7 @@ class Renewed:
     """The sessions that were renewed, and the databases whose sessions nobody could ask for."""
 
     sessions: frozenset[SessionId]
-    away: dict[DatabaseName, errors.Unavailable]
+    away: dict[DatabaseName, errors.BrowserpoolError]
 
 
 async def renew(all_: databases.Databases, *, holder: HolderId, leases_: Sequence[sessions.Held]) -> Renewed:
@@ -45,16 +48,16 @@ async def renew(all_: databases.Databases, *, holder: HolderId, leases_: Sequenc
     for held in leases_:
         by_database.setdefault(held.database, []).append(held)
 
-    async def one(name: DatabaseName) -> frozenset[SessionId] | errors.Unavailable:
+    async def one(name: DatabaseName) -> frozenset[SessionId] | errors.BrowserpoolError:
         try:
             return await leases.renew(all_.of(name), holder=holder, leases=by_database[name])
-        except errors.Unavailable as error:
+        except errors.BrowserpoolError as error:
             return error
 
     names = list(by_database)
     answers = await asyncio.gather(*map(one, names))
     renewed = frozenset[SessionId]().union(*(one for one in answers if isinstance(one, frozenset)))
-    away = {name: one for name, one in zip(names, answers, strict=True) if isinstance(one, errors.Unavailable)}
+    away = {name: one for name, one in zip(names, answers, strict=True) if isinstance(one, errors.BrowserpoolError)}
     return Renewed(sessions=renewed, away=away)
 
 
@@ -253,15 +256,23 @@ async def each(
     async def one(name: DatabaseName, db: connect.Database) -> tuple[DatabaseName, Answer] | None:
         try:
             return name, await ask(name, db)
-        except errors.Unavailable:
-            all_.suspect(name)
-            return None
+        except errors.Unavailable as error:
+            all_.suspect(name, error)
+        except errors.BrowserpoolError as error:
+            log.warning("a region's database refused", extra={"database": name, "why": error.message})
+        return None
+
+    async def first() -> Answer | errors.BrowserpoolError:
+        try:
+            return await ask(home, own)
+        except errors.BrowserpoolError as error:
+            return error
 
     async with asyncio.TaskGroup() as group:
         others = [group.create_task(one(name, db)) for name, db in regional]
-        first = group.create_task(_kept(ask(home, own)))
-    kept = first.result()
-    if isinstance(kept, errors.Unavailable):
+        asked = group.create_task(first())
+    kept = asked.result()
+    if isinstance(kept, errors.BrowserpoolError):
         raise kept
     return [(home, kept), *(found for task in others if (found := task.result()) is not None)]
 

@@ -36,7 +36,7 @@ async def claim(db: connect.Database, request: ClaimRequest, *, freshness: float
             answer = await connect.fetch_one(db, _SQL[statement], parameters, into=_answer)
             if answer is not None:
                 return answer
-    raise errors.Unavailable(
+    raise errors.Contended(
         f"Session {request.session_id} is claimed and released by others at this very moment.", retry_after=1
     )
 

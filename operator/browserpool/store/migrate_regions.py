@@ -33,7 +33,7 @@ async def apply(
 async def _applied(name: DatabaseName, directory: pathlib.Path) -> list[str] | errors.BrowserpoolError:
     try:
         async with asyncio.timeout(DEADLINE):
-            return await migrate.apply(databases.connection_string(name, directory))
+            return await migrate.apply(databases.connection_string(name, str(directory)))
     except TimeoutError:
         return errors.Unavailable(f"It was not done within {DEADLINE:g} s.", retry_after=connect.RETRY_AFTER)
     except errors.BrowserpoolError as error:

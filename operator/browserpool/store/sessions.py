@@ -43,6 +43,11 @@ async def moment(db: connect.Database) -> datetime.datetime:
     return found
 
 
+async def writable(db: connect.Database) -> bool:
+    """Whether sessions can be written: a standby's cannot, nor those of a server that was set to be read-only."""
+    return bool(await connect.fetch_one(db, _SQL["writable"], {}, into=_writable))
+
+
 async def connected(db: connect.Database, session_id: SessionId, *, fence: Fence, connection_id: str) -> None:
     """A client has opened this CDP connection to the session."""
     parameters = {"session_id": session_id, "fence": fence, "connection_id": connection_id}
@@ -95,6 +100,10 @@ def _connection(columns: dict[str, Any]) -> Connection | None:
 
 def _moment(*, now: datetime.datetime) -> datetime.datetime:
     return now
+
+
+def _writable(*, writable: bool) -> bool:
+    return writable
 
 
 def _past(*, kind: str, reason: int, **columns: Any) -> Past:

@@ -46,6 +46,9 @@ where b.session_id = %(session_id)s and b.fence = %(fence)s and b.connection_id 
 -- name: moment
 select now() as now;
 
+-- name: writable
+select not (pg_is_in_recovery() or current_setting('transaction_read_only')::boolean) as writable;
+
 -- name: history
 select
     s.session_id, s.browser_id, s.fence, s.pool, s.region, s.zone, s.node, s.kind::text as kind, s.token, s.holder, s.started_at, s.ended_at,
