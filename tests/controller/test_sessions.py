@@ -486,3 +486,63 @@ async def test_sessions_in_what_is_another_installations_database_are_not_its_to
         await leader.rounds()
         state = (await regional.fleet.row(agent.browser_id)).state
         assert (state is BrowserState.CLAIMED) is bool(others)
+
+
+@pytest.fixture
+async def spilling(database, regional):
+    """Region eu's claims may spill to us, which has a browser too."""
+    regions = [{"name": "eu", "backup": "us", "databaseSecretRef": {"name": "own"}}, {"name": "us"}]
+    spec = {"regions": regions, "spillover": "WhenEmptyOrStale"}
+    await pools.put(database, pool.BrowserPool.model_validate({"metadata": {"name": "default"}, "spec": spec}))
+    await fleets.Fleet(database).ready(region="us")
+    return regional
+
+
+@pytest.fixture
+def lost(monkeypatch, spilling):
+    """The first claim in the region's database is made, and the database is away before it can say so, until this is closed."""
+    real, outage = leases.claim, contextlib.ExitStack()
+
+    async def claim(db, request, **more):
+        answer = await real(db, request, **more)
+        if request.region == "eu" and answer.claim is not None:
+            monkeypatch.setattr(leases, "claim", real)
+            outage.enter_context(controllers.locked_out(spilling.dsn))
+            raise errors.Unavailable("the connection broke after the commit")
+        return answer
+
+    monkeypatch.setattr(leases, "claim", claim)
+    with outage:
+        yield outage
+
+
+async def test_an_object_whose_claim_had_no_answer_gets_no_second_browser_elsewhere(
+    client, server, spilling, database, lost
+):
+    agent = await spilling.fleet.ready()
+    async with leading(client, spilling.stores) as leader:
+        session_id = put(server, region="eu")
+        await says(server, "RegionDatabaseUnreachable")
+        await waiting.until(spilling.stores.away, deadline=20)
+        await leader.rounds(10)
+        assert await stored.live(database, session_id) is None
+        lost.close()
+        assert (await says(server, "Claimed"))["podName"] == agent.browser_id
+        assert await stored.live(database, session_id) is None
+
+
+async def test_another_leader_gives_it_no_second_one_either_and_later_ones_spill(
+    client, server, spilling, database, lost
+):
+    agent = await spilling.fleet.ready()
+    async with leading(client, spilling.stores):
+        session_id = put(server, region="eu")
+        await says(server, "RegionDatabaseUnreachable")
+    await waiting.until(spilling.stores.away, deadline=20)
+    async with leading(client, spilling.stores) as second:
+        await second.rounds(10)
+        assert await stored.live(database, session_id) is None
+        put(server, "later", region="eu")
+        assert (await says(server, "Claimed", "later"))["spilled"]
+        lost.close()
+        assert (await says(server, "Claimed"))["podName"] == agent.browser_id

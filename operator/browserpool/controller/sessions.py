@@ -77,6 +77,8 @@ class Sessions:
         self._now = now
         self._empty = _Empty(now)
         self._known: set[SessionId] = set()
+        self._before: set[SessionId] | None = None
+        self._doubtful: dict[SessionId, frozenset[DatabaseName]] = {}
         self.rounds = 0
         """Rounds that went through."""
 
@@ -115,6 +117,9 @@ class Sessions:
             raise errors.ClusterUnavailable("The API server is away; what it last said of sessions may be old.")
         objects = list(self._world.objects.objects.values())
         self._known |= {one.session_id for one in objects}
+        if self._before is None:
+            # The leader before this one may have claimed for them, and have had no answer.
+            self._before = {one.session_id for one in objects}
         seen = await self._observe(objects)
         actions = session.plan(objects, seen, known=frozenset(self._known), url=self._world.url)
         await self._release(action.session for action in actions if isinstance(action, session.Release))
@@ -125,6 +130,8 @@ class Sessions:
             if isinstance(action, session.Delete):
                 await self._delete(action)
         self._known &= {one.session_id for one in objects} | seen.live.keys()
+        self._before &= self._known
+        self._doubtful = {one: names for one, names in self._doubtful.items() if one in self._known}
         await self._world.recorder.flush()
 
     # ------------------------------------------------------------ the store
@@ -181,13 +188,17 @@ class Sessions:
             if self._empty.waits(request):
                 shows.append(session.waits(action.asked, self._empty.problem(request), now=seen.now))
                 continue
+            doubtful = self._in_doubt(request)
             try:
-                claimed = await claiming.claim(self._world.stores, request, freshness=self._world.freshness)
+                claimed = await self._asked(request, doubtful)
             except claiming.Unanswered as away:
-                if request.databases == (HOME,):
+                unsure = {name for name, _ in away.unsure}
+                if HOME in unsure:
                     raise
                 problem = session_status.database_away(away.message)
-                self._empty.add(request, problem)
+                if not unsure & doubtful:
+                    # Otherwise it is this one alone that waits: those behind may spill.
+                    self._empty.add(request, problem)
                 shows.append(session.waits(action.asked, problem, now=seen.now))
                 continue
             answer = claimed.answer
@@ -196,6 +207,28 @@ class Sessions:
             self._empty.learn(request, answer.outcome)
             shows.append(await self._claimed(action, answer, seen))
         return [show for show in shows if show is not None]
+
+    def _in_doubt(self, request: claims.ClaimRequest) -> frozenset[DatabaseName]:
+        """The databases that may have made the session though they did not say so.
+
+        What was there before this replica led counts as asked for in all of its databases, whatever its status says: a claim comes
+        before what is said of it.
+        """
+        assert self._before is not None, "a round has begun"
+        inherited = claiming.involves(request) if request.session_id in self._before else ()
+        return self._doubtful.get(request.session_id, frozenset(inherited))
+
+    async def _asked(self, request: claims.ClaimRequest, doubtful: Collection[DatabaseName]) -> claiming.Claimed:
+        """Ask the store, and bear in mind which databases are in doubt then."""
+        try:
+            claimed = await claiming.claim(
+                self._world.stores, request, freshness=self._world.freshness, doubtful=doubtful
+            )
+        except claiming.Unanswered as away:
+            self._doubtful[request.session_id] = frozenset(name for name, _ in away.unsure)
+            raise
+        self._doubtful[request.session_id] = frozenset()
+        return claimed
 
     async def _claimed(
         self, action: session.Claim, answer: claims.ClaimAnswer, seen: session.World
