@@ -99,6 +99,22 @@ async def test_an_empty_region_is_served_by_the_other_cluster_at_once(
     await far.until_ready()
 
 
+@pytest.mark.parametrize("path", [SHOT, "/devtools/browser"])
+async def test_a_region_whose_own_database_is_away_is_served_by_the_other_cluster(
+    near: routers.Rig, far: routers.Rig, path: str
+) -> None:
+    [region] = backed(far.url)["regions"]
+    away = {"databaseSecretRef": {"name": "not-mounted"}}
+    await near.make_pool(browsers_=0, **WAITS, regions=[{**region, **away}])
+    parts = near.running.services
+    await waiting.until(parts.databases.away)
+    answer = await near.post(path, BODY if path == SHOT else None)
+    assert answer.status == 200
+    await near.respec(regions=[{**region, **away}], spillover="Never")
+    answer = await near.post(path, BODY if path == SHOT else None)
+    assert (answer.status, "Secret not-mounted" in answer.message) == (503, True)
+
+
 async def test_a_region_that_has_a_browser_serves_itself(near: routers.Rig, far: routers.Rig) -> None:
     await near.make_pool(**backed(far.url))
     assert (await near.post(SHOT, BODY)).headers["X-Browserpool-Locality"] != "remote"

@@ -14,7 +14,7 @@ from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors, pool, states
 from browserpool.model import sessions as model
-from browserpool.model.databases import DatabaseName
+from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import HolderId, SessionId
 from browserpool.router import agents, dbclock, holding, outcomes, quotas, sharing, target, waiting
 from browserpool.store import claims as store
@@ -173,6 +173,9 @@ class Claiming:
             metrics.CLAIMS.labels(request.pool, request.region, "failed", "none").inc()
             if isinstance(error, store.Unanswered):
                 self._undo_all(asking, error.unsure)
+                if asking.request.databases != (HOME,):
+                    # As good as a region whose heartbeats are late: another cluster's router may serve, and nobody waits in line.
+                    return errors.RegionStale(error.message, retry_after=error.retry_after)
             return error
         answer = claimed.answer
         self._undo_all(asking, claimed.unsure)

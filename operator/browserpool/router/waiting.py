@@ -267,7 +267,8 @@ class Waiting:
             lane.trouble = trouble
             return False
         except Exception as error:  # whatever it is, it is this waiter's answer, and must not end the others' line
-            log.exception("a claim failed")
+            if not isinstance(error, errors.RegionStale):
+                log.exception("a claim failed")
             _refuse(waiter, error)
             lane.waiters.served(token, waiter)
             return True

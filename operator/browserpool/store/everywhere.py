@@ -113,16 +113,6 @@ async def past(
     return _page(await _each(all_, some), _ended, limit=limit, offset=offset)
 
 
-async def prefixed(all_: databases.Databases, prefix: str) -> list[sessions.Session]:
-    """Live sessions, as of ``sessions.prefixed``.
-
-    Raises:
-        errors.Unavailable: one of the databases is away, and may have some.
-    """
-    _require_all(all_)
-    return _joined(await _each(all_, lambda db: stored.prefixed(db, prefix)))
-
-
 def _started(one: sessions.Session) -> tuple[datetime.datetime, str]:
     return one.started_at, one.session_id
 
