@@ -331,10 +331,12 @@ async def test_what_is_said_of_an_object_is_not_said_of_a_later_one_of_its_name(
 async def test_another_leader_finds_all_as_it_is_and_writes_nothing(client, database, fleet, server):
     for ordinal in range(2):
         await fleet.ready(ordinal)
-    async with leading(client, databases.Databases(database)):
+    async with leading(client, databases.Databases(database)) as first:
         for name in ("a", "b", "c"):
             put(server, name)
         await says(server, "NoBrowserReady", "c")
+        # Its Events come after that.
+        await first.rounds()
     before = len(server.served), await stored.prefixed(database, session.PREFIX)
     async with leading(client, databases.Databases(database)) as leader:
         await leader.rounds(5)
