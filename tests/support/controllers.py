@@ -146,9 +146,11 @@ class Cluster:
 
     def database_of(self, name: str) -> connect.Database:
         """The one that the pod's agent is told to speak to."""
-        (container,) = self.server.raw(kube.PODS)[name]["spec"]["containers"]
-        told = {one["name"]: one.get("value") for one in container["env"]}.get("BROWSERPOOL_DATABASE")
-        return self.regional[told] if told else self.db
+        # A pod that somebody else has put there under the name is told nothing.
+        containers = self.server.raw(kube.PODS)[name]["spec"].get("containers", [])
+        told = {one["name"]: one.get("value") for container in containers for one in container["env"]}
+        named = told.get("BROWSERPOOL_DATABASE")
+        return self.regional[named] if named else self.db
 
     async def run_all(self, number: int, *, on: str = "n1") -> list[str]:
         """Wait until there are ``number`` pods, and run those that do not yet."""
