@@ -63,11 +63,15 @@ async def carry_out(
     failures = await _number(stores, by_database)
     work = _Work(stores=stores, hands=hands, pool=pool, gate=asyncio.Semaphore(concurrency))
     tasks = []
+    away: errors.Unavailable | None = None
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_carry_out_in(name, some, work)) for name, some in by_database.items()]
     except* errors.Unavailable as unavailable:
-        raise _first(unavailable) from None
+        away = _first(unavailable)
+    if away is not None:
+        # Not within the clause: some releases of Python 3.11 put what is raised there back into its group.
+        raise away
     return [*failures, *(failure for task in tasks for failure in task.result())]
 
 
