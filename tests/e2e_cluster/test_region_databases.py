@@ -368,11 +368,12 @@ def test_a_region_moves_under_load_without_a_request_that_fails_or_a_session_tha
             def moved() -> bool:
                 here = pods(release, pool, "eu")
                 old = {name for name, (_, _, _, database) in here.items() if database}
-                return old == {browser} and in_status(release, pool, "eu")["ready"] >= EU["replicas"]
+                said = in_status(release, pool, "eu")
+                # A row is forgotten in the round after the one that saw its pod go.
+                return old == {browser} and said["ready"] >= EU["replicas"] and said.get("elsewhere") == 1
 
             shell.until(moved, what="all but the session's browser in the new database", deadline=120, every=1)
             assert condition(release, pool, "Moving") == ("True", "BrowsersLeft")
-            assert in_status(release, pool, "eu")["elsewhere"] == 1
             speaking.goes_on()
             asking.goes_on()
             assert pods(release, pool, "eu")[browser] == kept
