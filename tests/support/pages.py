@@ -36,7 +36,8 @@ class Stand:
 
     async def perform(self, name: str, **body: Any) -> answer.Answer:
         """One action; the body's fields as keyword arguments, as they are on the wire."""
-        return await actions.perform(name, orjson.dumps(body), browser=self.browser)
+        async with actions.performed(name, orjson.dumps(body), browser=self.browser) as made:
+            return made
 
     async def content(self, **body: Any) -> str:
         """The result of ``content``."""

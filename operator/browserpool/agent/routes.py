@@ -1,6 +1,7 @@
 """The agent's URL table (``model.agentapi``): token, custody, work, answer; errors as the wire's envelope."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import urllib.parse
@@ -82,24 +83,38 @@ class Routes:
         name = request.match_info["action"]
         body = await request.read()
         began = clock.monotonic()
-        async with self._custody.use(token, profile=False) as child:
+        sending: asyncio.Task[None] | None = None
+        async with contextlib.AsyncExitStack() as until_sent:
             try:
-                response = await self._perform(name, body, child)
+                async with self._custody.use(token, profile=False) as child, contextlib.AsyncExitStack() as context:
+                    try:
+                        response = await self._perform(name, body, child, context)
+                    except errors.BrowserpoolError as error:
+                        response = failure(error)
+                    seconds = clock.monotonic() - began
+                    metrics.AGENT_ACTION_SECONDS.labels(name, str(response.status)).observe(seconds)
+                    response.headers[agentapi.BROWSER_MS_USED] = str(round(seconds * 1000))
+                    # On its way while the page's context is disposed of. The session goes on until that is done.
+                    sending = await until_sent.enter_async_context(
+                        tasks.beside(_sent(request, response), name="answer")
+                    )
             except errors.BrowserpoolError as error:
-                response = failure(error)
-        seconds = clock.monotonic() - began
-        metrics.AGENT_ACTION_SECONDS.labels(name, str(response.status)).observe(seconds)
-        response.headers[agentapi.BROWSER_MS_USED] = str(round(seconds * 1000))
-        await response.prepare(request)
-        await response.write_eof()
+                if sending is None:
+                    raise
+                log.info("a session ended while its page was cleared away", extra={"why": error.message})
+            assert sending is not None, "whatever ended the block before was raised"
+            await sending
         child.browser.refill_soon()
         return response
 
-    async def _perform(self, name: str, body: bytes, child: chromium.Chromium) -> web.Response:
+    async def _perform(
+        self, name: str, body: bytes, child: chromium.Chromium, context: contextlib.AsyncExitStack
+    ) -> web.Response:
+        """The answer; the page that it is of is gone when ``context`` ends."""
         if name == crawl.FETCH:
             answer = await fetch.perform(body, guard=child.guard)
         else:
-            answer = await actions.perform(name, body, browser=child.browser)
+            answer = await context.enter_async_context(actions.performed(name, body, browser=child.browser))
         return web.Response(
             body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
         )
@@ -209,6 +224,11 @@ class Routes:
         if kind is not None and token.kind != kind:
             raise errors.Forbidden(f"This claim token is for a session of kind {token.kind!r}, not {kind.value!r}.")
         return token
+
+
+async def _sent(request: web.Request, response: web.Response) -> None:
+    await response.prepare(request)
+    await response.write_eof()
 
 
 def failure(error: errors.BrowserpoolError) -> web.Response:

@@ -18,7 +18,8 @@ tokens, waiting and loading.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from browserpool.agent import browser as browsers
@@ -57,8 +58,11 @@ _BARE: Final = frozenset({"pdf", "screenshot"})
 """What goes back without an envelope, and so without the page's status."""
 
 
-async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answer.Answer:
-    """Do the action ``name`` in a context of its own, which is gone when this returns, raises, or is cancelled.
+@contextlib.asynccontextmanager
+async def performed(name: str, body: bytes, *, browser: browsers.Browser) -> AsyncIterator[answer.Answer]:
+    """The answer of the action ``name``, done in a context of its own. That is gone when the block ends, or this raises or is cancelled.
+
+    To dispose of it takes Chromium some milliseconds, which nobody need wait for who has the answer.
 
     Raises:
         errors.NotFound: there is no such action.
@@ -70,14 +74,16 @@ async def perform(name: str, body: bytes, *, browser: browsers.Browser) -> answe
         raise errors.NotFound(f"{name} is done by routers, of what browsers do.")
     action = actions.parse(name, body)
     time = budget.Budget(seconds=(action.action_timeout or shared.MAX_ACTION_MS) / 1000)
-    wants_status = name not in _BARE
-    try:
-        async with (
-            asyncio.timeout(time.left),
-            life.opened(action, browser=browser, time=time, wants_status=wants_status) as page,
-        ):
-            return await (CAPTURES.get(name) or _INTERNAL[name])(page, action)
-    except TimeoutError as error:
-        raise errors.PageFailed(
-            f"The {name} did not end within {action.action_timeout:.0f} ms (actionTimeout).", code=errors.Code.TIMEOUT
-        ) from error
+    async with contextlib.AsyncExitStack() as until_sent:
+        try:
+            async with asyncio.timeout(time.left):
+                page = await until_sent.enter_async_context(
+                    life.opened(action, browser=browser, time=time, wants_status=name not in _BARE)
+                )
+                made = await (CAPTURES.get(name) or _INTERNAL[name])(page, action)
+        except TimeoutError as error:
+            raise errors.PageFailed(
+                f"The {name} did not end within {action.action_timeout:.0f} ms (actionTimeout).",
+                code=errors.Code.TIMEOUT,
+            ) from error
+        yield made
