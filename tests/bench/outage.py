@@ -102,7 +102,7 @@ async def measure(home_dsn, server, progress):
 
 
 def run(progress):
-    with pgbench.database() as home_dsn, postgres.server() as server:
+    with pgbench.database() as home_dsn, postgres.server(on_disk=True) as server:
         postgres.make_template(server)
         with postgres.clone(server) as eu_dsn:
             for dsn in (home_dsn, eu_dsn):

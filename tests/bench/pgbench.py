@@ -26,7 +26,7 @@ def database():
         "checkpoint_timeout": "30min",
         "autovacuum_naptime": "5s",
     }
-    with postgres.server(**settings) as server:
+    with postgres.server(on_disk=True, **settings) as server:
         postgres.make_template(server)
         with postgres.clone(server) as dsn:
             yield dsn
