@@ -23,8 +23,8 @@ ANSWERED = 0.01
 """Seconds that an answer takes through a router to a caller, generously."""
 DISPOSE_DEADLINE = 5.0
 """Seconds to dispose of a context. Beyond, Chromium cannot be trusted to have let go of it, and is restarted."""
-VIEWPORT = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, "mobile": False}
-"""What the wire's bodies get unless they say otherwise."""
+WINDOW: driver.Params = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, "mobile": False}
+"""What the wire's bodies get unless they say otherwise, as ``Emulation.setDeviceMetricsOverride`` takes it."""
 
 
 class EgressNotes(Protocol):
@@ -36,7 +36,7 @@ class EgressNotes(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Spare:
-    """A browser context with one blank page of the default viewport; downloads are refused.
+    """A browser context with one blank page of the size ``window``; downloads are refused.
 
     ``Page.enable`` and ``Inspector.enable`` have been answered.
     """
@@ -44,15 +44,20 @@ class Spare:
     context_id: str
     target_id: str
     session: driver.Session
+    window: driver.Params
 
 
 class Browser:
-    """A started Chromium. ``suspect`` is true once it failed to let go of a context: it must be restarted before reuse."""
+    """A started Chromium. ``suspect`` is true once it failed to let go of a context: it must be restarted before reuse.
+
+    ``window`` is the size that the next spare is made with: what was wanted last is what will be wanted next, most often.
+    """
 
     def __init__(self, *, connection: driver.Connection, egress: EgressNotes) -> None:
         self.connection = connection
         self.egress = egress
         self.suspect = False
+        self.window = WINDOW
         self._ready: Spare | None = None
         self._refilling: asyncio.Task[errors.BrowserpoolError | None] | None = None
         self._due: asyncio.TimerHandle | None = None
@@ -150,8 +155,9 @@ class Browser:
         # Awaited before anybody navigates: pipelined with Page.navigate, one in a hundred loses its load event.
         await session.call("Page.enable", deadline=SPARE_DEADLINE)
         await session.call("Inspector.enable", deadline=SPARE_DEADLINE)
-        await session.call("Emulation.setDeviceMetricsOverride", VIEWPORT, deadline=SPARE_DEADLINE)
+        window = self.window
+        await session.call("Emulation.setDeviceMetricsOverride", window, deadline=SPARE_DEADLINE)
         await self.connection.call(
             "Browser.setDownloadBehavior", {"behavior": "deny", "browserContextId": context_id}, deadline=SPARE_DEADLINE
         )
-        return Spare(context_id=context_id, target_id=target["targetId"], session=session)
+        return Spare(context_id=context_id, target_id=target["targetId"], session=session, window=window)

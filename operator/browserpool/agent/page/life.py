@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from browserpool.agent import browser as browsers
@@ -53,7 +53,10 @@ async def opened(
         _dismiss_dialogs(spare.session, background)
         if wants_status:
             _note_status(page)
-        await _prepare(action, browser=browser, page=page, background=background, wants_status=wants_status)
+        calls = setup.calls(action, window=spare.window, wants_status=wants_status)
+        await _prepare(action, calls, browser=browser, page=page, background=background)
+        if setup.may_be_ahead(action.viewport):
+            browser.window = setup.window(action.viewport)
         await loading.load(action, session=spare.session, time=time, notes=browser.egress.refusal)
         await waiting.settle(action, session=spare.session, time=time)
         yield page
@@ -68,17 +71,15 @@ async def _close(browser: browsers.Browser, context_id: str, background: tasks.B
 
 async def _prepare(
     action: shared.QuickAction,
+    calls: Iterable[setup.Call],
     *,
     browser: browsers.Browser,
     page: Page,
     background: tasks.Background,
-    wants_status: bool,
 ) -> None:
     """All that must hold before the page loads, sent together and answered."""
     try:
-        await asyncio.gather(
-            *(page.call(call.method, call.params) for call in setup.calls(action, wants_status=wants_status))
-        )
+        await asyncio.gather(*(page.call(call.method, call.params) for call in calls))
     except driver.CallRefused as refused:
         raise _unusable(refused) from refused
     if setup.filters(action) or action.authenticate is not None:

@@ -1,15 +1,18 @@
 """A body to the CDP calls that make its rules, in no particular order. Pure.
 
-A body that wishes nothing gets no call: the spare was made with the default viewport and with downloads refused.
+A body that wishes nothing gets no call: the spare was made with a viewport, most often the one that is wanted, and with downloads refused.
 """
 
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
+from browserpool.agent import browser, driver
 from browserpool.model.wire import shared
 
 IDLE: Final = frozenset({"networkidle0", "networkidle2"})
+MOST_AHEAD: Final = 4_000_000
+"""Device pixels of a window that nobody has asked for yet; each may take four bytes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +23,14 @@ class Call:
     params: dict[str, Any]
 
 
-def calls(action: shared.QuickAction, *, wants_status: bool) -> list[Call]:
-    """What must have been answered before the page loads. ``wants_status``: the document's HTTP status is asked for later."""
+def calls(action: shared.QuickAction, *, window: driver.Params, wants_status: bool) -> list[Call]:
+    """What must have been answered before the page loads.
+
+    ``window``: what the page was made with. ``wants_status``: the document's HTTP status is asked for later.
+    """
     return [
         *_network(action, wants_status=wants_status),
-        *_emulation(action),
+        *_emulation(action, window=window),
         *([Call(method="Network.setCookies", params={"cookies": cookies(action)})] if action.cookies else []),
         *(
             [Call(method="Page.setLifecycleEventsEnabled", params={"enabled": True})]
@@ -34,23 +40,33 @@ def calls(action: shared.QuickAction, *, wants_status: bool) -> list[Call]:
     ]
 
 
-def viewport(wanted: shared.Viewport) -> list[Call]:
-    """The window."""
+def window(wanted: shared.Viewport) -> driver.Params:
+    """Its size, as ``Emulation.setDeviceMetricsOverride`` takes it."""
+    if wanted == shared.DEFAULT_VIEWPORT:
+        return browser.WINDOW
     orientation = (
         {"type": "landscapePrimary", "angle": 90} if wanted.is_landscape else {"type": "portraitPrimary", "angle": 0}
     )
-    made = [
-        Call(
-            method="Emulation.setDeviceMetricsOverride",
-            params={
-                "width": wanted.width,
-                "height": wanted.height,
-                "deviceScaleFactor": wanted.device_scale_factor,
-                "mobile": wanted.is_mobile,
-                "screenOrientation": orientation,
-            },
-        )
-    ]
+    return {
+        "width": wanted.width,
+        "height": wanted.height,
+        "deviceScaleFactor": wanted.device_scale_factor,
+        "mobile": wanted.is_mobile,
+        "screenOrientation": orientation,
+    }
+
+
+def may_be_ahead(wanted: shared.Viewport) -> bool:
+    """Whether a page may be made with it before anybody wants it: a page of another size cannot tell, and it takes little memory."""
+    return (
+        not (wanted.is_mobile or wanted.has_touch)
+        and wanted.width * wanted.height * wanted.device_scale_factor**2 <= MOST_AHEAD
+    )
+
+
+def viewport(wanted: shared.Viewport) -> list[Call]:
+    """The window."""
+    made = [Call(method="Emulation.setDeviceMetricsOverride", params=window(wanted))]
     if wanted.has_touch:
         made.append(Call(method="Emulation.setTouchEmulationEnabled", params={"enabled": True}))
     return made
@@ -100,9 +116,8 @@ def refuses_websockets(action: shared.QuickAction) -> bool:
     return kind in action.reject_resource_types or kind not in (action.allow_resource_types or (kind,))
 
 
-def _emulation(action: shared.QuickAction) -> Iterator[Call]:
-    if action.viewport != shared.DEFAULT_VIEWPORT:
-        yield from viewport(action.viewport)
+def _emulation(action: shared.QuickAction, *, window: driver.Params) -> Iterator[Call]:
+    yield from (call for call in viewport(action.viewport) if call.params != window)
     if action.user_agent is not None:
         yield Call(method="Emulation.setUserAgentOverride", params={"userAgent": action.user_agent})
     if action.emulate_media_type is not None:
