@@ -6,14 +6,14 @@ import dataclasses
 
 import pytest
 
-from browserpool.controller import apply, chronicle, events, kube, mirror, statuses, wanted
+from browserpool.controller import apply, chronicle, events, installation, kube, mirror, records, statuses, wanted
 from browserpool.controller.desired import notices, plan, seen, status, template
 from browserpool.model import errors
 from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
-from browserpool.store import browsers, databases, everywhere
+from browserpool.store import browsers, databases, everywhere, regions
 from support import apiserver, controllers, postgres
 
 EU = RegionName("eu")
@@ -346,6 +346,48 @@ async def test_what_is_to_be_done_in_a_database_that_is_away_fails_and_the_rest_
             assert {failure.action.browser_id for failure in failures} == {"shop-eu-0", "shop-eu-1"}
         assert OWN in stores.away()
     assert set(hands.created) == {0, 2}
+
+
+@pytest.fixture
+async def hurried(database, postgres_server, tmp_path):
+    """As ``stores``, with the other one's connection string; statements in it may take a second."""
+    (tmp_path / "own").mkdir()
+    with postgres.clone(postgres_server) as dsn:
+        (tmp_path / "own" / "dsn").write_text(dsn)
+        opening = databases.Opening(directory=str(tmp_path), process="tests", deadline=1.0)
+        made = databases.Databases(database, opening)
+        made.follow([OWN])
+        await made.tried(within=10)
+        yield made, dsn
+        await made.close()
+
+
+@pytest.mark.parametrize(
+    "action",
+    [create(0), plan.Drain(browser_id=BrowserId("shop-eu-0"), reason="x")],
+    ids=["one pod's", "many rows"],
+)
+async def test_what_others_hold_up_in_a_database_fails_and_the_database_is_not_blamed(hurried, action):
+    stores, dsn = hurried
+    async with postgres.held(dsn, "browsers"):
+        (failure,) = await apply.carry_out(stores, Hands(), SHOP, [there(action)])
+        assert not stores.away()
+    assert isinstance(failure.error, errors.Contended)
+    assert await apply.carry_out(stores, Hands(), SHOP, [there(action)]) == []
+
+
+async def test_what_others_hold_up_in_a_database_is_written_later_and_the_database_is_not_blamed(hurried):
+    stores, dsn = hurried
+    own = {"name": "eu", "databaseSecretRef": {"name": "own"}}
+    manifest = controllers.pool() | {"spec": {"replicas": 1, "maxReplicas": 9, "regions": [own]}}
+    written, wanted_ = records.Records(stores), {SHOP: BrowserPool.model_validate(manifest)}
+    ours = installation.Regional("tests")
+    async with postgres.held(dsn, "regions"), postgres.held(dsn, "installation"):
+        await written.publish(wanted_)
+        assert await ours.refused(stores) == {}
+        assert not stores.away()
+    await written.publish(wanted_)
+    assert [one.region for one in await regions.listing(stores.of(OWN))] == [EU]
 
 
 async def test_when_the_api_server_goes_away_regions_databases_are_not_blamed(stores):

@@ -650,7 +650,7 @@ async def test_no_session_is_dropped_that_a_database_was_not_asked_for(
         return found
 
     monkeypatch.setattr(sessions, "listing", listing)
-    parts.databases.suspect(held.database)
+    parts.databases.suspect(held.database, errors.Unavailable("no answer"))
     await parts.claiming.holding.recheck(held.token)
     assert not held.over.is_set()
     assert parts.quotas.running(held.token) == 1

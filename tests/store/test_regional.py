@@ -8,7 +8,7 @@ import pathlib
 import psycopg
 import pytest
 
-from browserpool.lib import clock
+from browserpool.lib import clock, tasks
 from browserpool.model import errors, sessions
 from browserpool.model.claims import Outcome
 from browserpool.model.databases import HOME, DatabaseName
@@ -46,8 +46,8 @@ def eu_server():
         yield server
 
 
-def opening(directory: pathlib.Path) -> databases.Opening:
-    return databases.Opening(directory=str(directory), process="tests")
+def opening(directory: pathlib.Path, **more) -> databases.Opening:
+    return databases.Opening(directory=str(directory), process="tests", **more)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_after_an_answer_was_lost_no_other_database_is_asked_while_that_on
 async def test_who_was_never_asked_for_in_a_database_that_is_away_spills(two):
     await two.eu.ready()
     await two.home.ready(region="us")
-    two.all.suspect(EU)
+    two.all.suspect(EU, errors.Unavailable("no answer"))
     answer = (await claims.claim(two.all, fleets.request("bs-three", **SPILLS))).answer
     assert (answer.outcome, answer.claim.database) == (Outcome.CLAIMED, HOME)
 
@@ -280,6 +280,32 @@ async def _slow(name, db):
     """What a server gives up by itself."""
     if name != HOME:
         await connect.execute(db, b"set statement_timeout = 20; select pg_sleep(10)", {})
+
+
+@contextlib.asynccontextmanager
+async def hurried(two, tmp_path, **more):
+    """The same databases once more; statements in region eu's may take a second."""
+    stores = databases.Databases(two.home.db, opening(tmp_path, deadline=1.0, **more))
+    stores.follow([EU])
+    try:
+        await stores.tried(within=10)
+        yield stores
+    finally:
+        await stores.close()
+
+
+async def test_a_lookup_that_others_hold_up_makes_no_database_suspect(two, tmp_path):
+    async with hurried(two, tmp_path) as stores, tasks.Background() as background, postgres.held(two.dsn, "browsers"):
+        with pytest.raises(everywhere.Unseen):
+            await everywhere.session(stores, "s", background=background)
+        assert not stores.away()
+
+
+async def test_a_recording_that_others_hold_up_is_not_told_to_be_none(two, tmp_path):
+    async with hurried(two, tmp_path) as stores, postgres.held(two.dsn, "recordings"):
+        with pytest.raises(everywhere.Unseen):
+            await everywhere.recording(stores, "s")
+        assert not stores.away()
 
 
 async def test_a_database_that_broke_under_a_claim_is_suspect(two):

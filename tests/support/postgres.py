@@ -203,6 +203,14 @@ def _in_use(connection: "psycopg.Connection[Any]", name: str) -> bool:
 
 
 @contextlib.asynccontextmanager
+async def held(dsn: str, table: str) -> AsyncIterator[None]:
+    """While the block runs somebody else holds the table, and whoever needs it waits."""
+    async with connected(dsn) as connection, connection.transaction():
+        await connection.execute(f"lock table {table} in access exclusive mode".encode())
+        yield
+
+
+@contextlib.asynccontextmanager
 async def connected(dsn: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """A plain connection, for the tests' own SQL."""
     async with await psycopg.AsyncConnection[Any].connect(dsn, autocommit=True) as connection:

@@ -93,7 +93,7 @@ async def _number(stores: databases.Databases, by_database: dict[DatabaseName, l
             last = max(last, await browsers.registrations(db))
             await browsers.raise_registrations(db, above=last)
         except errors.Unavailable as error:
-            stores.suspect(name)
+            stores.suspect(name, error)
             failures += [_failed(action, error) for action in registered]
             by_database[name] = [action for action in actions if action not in registered]
         else:
@@ -119,7 +119,7 @@ async def _carry_out_in(name: DatabaseName, actions: Collection[plan.Action], wo
     except errors.Unavailable as error:
         if name == HOME:
             raise
-        work.stores.suspect(name)
+        work.stores.suspect(name, error)
         return [_failed(action, error) for action in actions]
     singly = [action for action in actions if isinstance(action, plan.Create | plan.Adopt) or action in deletable]
 
@@ -171,7 +171,7 @@ async def _attempt(db: connect.Database, name: DatabaseName, action: plan.Action
     except errors.Unavailable as error:
         if name == HOME or isinstance(error, errors.ClusterUnavailable):
             raise
-        work.stores.suspect(name)
+        work.stores.suspect(name, error)
         return _failed(action, error)
     except (errors.BrowserpoolError, OSError) as error:
         return _failed(action, error)

@@ -97,8 +97,8 @@ class Regional:
         try:
             if not await ours.holds():
                 found[name] = ours.problem
-        except errors.Unavailable:
-            stores.suspect(name)
+        except errors.Unavailable as error:
+            stores.suspect(name, error)
 
 
 def _taken_by(owner: str, *, name: str) -> str:

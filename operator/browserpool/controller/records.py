@@ -78,11 +78,11 @@ class Records:
     async def _ensure(self, database: DatabaseName, found: frozenset[RegionName]) -> None:
         try:
             await regions.ensure(self._stores.of(database), sorted(found))
-        except errors.Unavailable:
+        except errors.Unavailable as error:
             if database == HOME:
                 raise
             # What is not remembered as written is written when it is back.
-            self._stores.suspect(database)
+            self._stores.suspect(database, error)
         else:
             self._regions[database] = found
 

@@ -172,11 +172,11 @@ class Sessions:
             try:
                 db = self._world.stores.of(one.database)
                 state = await leases.release(db, session_id=one.session_id, fence=one.fence, clean=False)
-            except errors.Unavailable:
+            except errors.Unavailable as error:
                 if one.database == HOME:
                     raise
                 # It is released when its database is back.
-                self._world.stores.suspect(one.database)
+                self._world.stores.suspect(one.database, error)
                 continue
             metrics.RELEASES.labels(one.pool, state or "over").inc()
 

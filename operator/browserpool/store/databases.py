@@ -146,8 +146,8 @@ class Databases:
         """Those of regions that cannot be used, and why, in a sentence."""
         return {name: _away(name, one.why).message for name, one in self._regional.items() if one.why}
 
-    def suspect(self, name: DatabaseName, error: errors.Unavailable | None = None) -> None:
-        """It has just not answered: nobody else needs to wait for that until it does. Not so if ``error`` is but contention."""
+    def suspect(self, name: DatabaseName, error: errors.Unavailable) -> None:
+        """It has just given somebody ``error``: nobody else needs to wait for that until it answers. Not so if it is but contention."""
         one = self._regional.get(name)
         if one is not None and not one.why and not isinstance(error, errors.Contended):
             _lost(name, one, "did not answer")

@@ -174,9 +174,12 @@ async def recording(
     all_: databases.Databases, session_id: SessionId
 ) -> tuple[DatabaseName, recordings.Recording] | None:
     """What is known of the session's recording, and where it is; raises as ``session``."""
-    for name, found in await _each(all_, lambda db: stored_recordings.get(db, session_id)):
+    answers, failed = await _heard(all_, lambda _, db: stored_recordings.get(db, session_id))
+    for name, found in answers:
         if found is not None:
             return name, found
+    for error in failed:
+        raise Unseen(error.message, retry_after=error.retry_after)
     _require_all(all_)
     return None
 
@@ -239,18 +242,27 @@ async def each(
     Raises:
         errors.Unavailable: the installation's own is away.
     """
+    answers, _ = await _heard(all_, ask)
+    return answers
+
+
+async def _heard(
+    all_: databases.Databases, ask: Callable[[DatabaseName, connect.Database], Awaitable[Answer]]
+) -> tuple[list[tuple[DatabaseName, Answer]], list[errors.BrowserpoolError]]:
+    """The answers of ``each``, and why others gave none; raises as it does."""
     (home, own), *regional = all_.open()
     if not regional:
-        return [(home, await ask(home, own))]
+        return [(home, await ask(home, own))], []
 
-    async def one(name: DatabaseName, db: connect.Database) -> tuple[DatabaseName, Answer] | None:
+    async def one(name: DatabaseName, db: connect.Database) -> tuple[DatabaseName, Answer] | errors.BrowserpoolError:
         try:
             return name, await ask(name, db)
         except errors.Unavailable as error:
             all_.suspect(name, error)
+            return error
         except errors.BrowserpoolError as error:
             log.warning("a region's database refused", extra={"database": name, "why": error.message})
-        return None
+            return error
 
     async def first() -> Answer | errors.BrowserpoolError:
         try:
@@ -264,7 +276,9 @@ async def each(
     kept = asked.result()
     if isinstance(kept, errors.BrowserpoolError):
         raise kept
-    return [(home, kept), *(found for task in others if (found := task.result()) is not None)]
+    found = [task.result() for task in others]
+    answers = [(home, kept), *(one for one in found if not isinstance(one, errors.BrowserpoolError))]
+    return answers, [one for one in found if isinstance(one, errors.BrowserpoolError)]
 
 
 async def _kept(asked: Awaitable[Answer]) -> Answer | errors.Unavailable:
@@ -300,7 +314,7 @@ async def _asked(
 ) -> tuple[DatabaseName, Seen | errors.Unavailable | None]:
     answer = await _kept(ask(db))
     if isinstance(answer, errors.Unavailable):
-        all_.suspect(name)
+        all_.suspect(name, answer)
     return name, answer
 
 
