@@ -30,6 +30,13 @@ async def test_a_statement_over_its_deadline_is_unavailable_and_the_pool_stays_g
         assert await browsers.listing(db) == []
 
 
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57014"])
+async def test_what_others_keep_a_statement_from_is_contention(database, sqlstate):
+    raised = f"do $$ begin raise exception 'others' using errcode = '{sqlstate}'; end $$"
+    with pytest.raises(errors.Contended, match="others"):
+        await connect.execute(database, raised.encode(), {})
+
+
 async def test_a_cancelled_statement_leaves_the_pool_good(dsn):
     async with connect.opened(dsn, process="tests", max_size=1) as db:
         for _ in range(3):

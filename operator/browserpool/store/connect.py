@@ -30,6 +30,13 @@ _RECONNECT_EVERY: Final = 0.25
 """Seconds between attempts while Postgres is away. The pool's own backoff doubles up to minutes, and an outage would outlive itself."""
 _TCP_TIMEOUT_MS: Final = 10_000
 """A peer that vanished without a word is noticed after this long."""
+_KEPT_FROM_IT: Final = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+)
+"""What a server that is well says when others were in a statement's way, or when it took too long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +134,9 @@ def mapped_errors() -> Iterator[None]:
             f"The database lacks what this version needs ({error.diag.message_primary}); run `browserpool migrate`.",
             retry_after=RETRY_AFTER,
         ) from error
-    except psycopg.errors.QueryCanceled as error:
+    except _KEPT_FROM_IT as error:
         raise errors.Contended(
-            f"The database did not get done with a statement in time ({_reason(error)}); try again.",
+            f"The database did not get done with a statement ({_reason(error)}); try again.",
             retry_after=RETRY_AFTER,
         ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
