@@ -1,17 +1,18 @@
 """The pool of connections: faults become errors of ours, in bounded time, and leave the pool as good as before."""
 
 import asyncio
+import contextlib
 import dataclasses
 import pathlib
 import re
 
 import pytest
 
-from browserpool.lib import clock
+from browserpool.lib import clock, tasks
 from browserpool.model import errors
-from browserpool.store import browsers, connect, leases, migrate, queries, sessions
+from browserpool.store import browsers, connect, leases, migrate, pools, queries, sessions
 from support import fleet as fleets
-from support import waiting
+from support import postgres, waiting
 
 TOPICS = ("browsers", "leases", "sessions", "heartbeats", "regions", "pools", "tokens", "migrations")
 SLEEP = b"select pg_sleep(%(seconds)s)::text as slept"
@@ -50,6 +51,42 @@ async def test_more_statements_than_connections_wait_their_turn(dsn):
     async with connect.opened(dsn, process="tests", max_size=2) as db:
         answers = await asyncio.gather(*(connect.fetch(db, SLEEP, {"seconds": 0.01}, into=slept) for _ in range(40)))
     assert len(answers) == 40
+
+
+@pytest.mark.parametrize("prompt", [False, True])
+async def test_who_gets_none_of_the_connections_in_time_is_told_that_all_are_in_use(dsn, prompt):
+    async with connect.opened(dsn, process="tests", max_size=2, deadline=60) as opened, postgres.held(dsn, "pools"):
+        hurried = dataclasses.replace(opened, deadline=0.5, prompt=prompt)
+        async with tasks.Background() as background:
+            waiting_ = [background.spawn(pools.listing(opened), name="waits") for _ in range(2)]
+            await waiting.until(lambda: opened.use.taken == 2)
+            with pytest.raises(errors.AllInUse, match="All 2 connections") as refusal:
+                await browsers.listing(hurried)
+            assert 1 <= refusal.value.retry_after <= 60
+            for one in waiting_:
+                one.cancel()
+            await asyncio.wait(waiting_)
+        assert await browsers.listing(hurried) == []
+
+
+@pytest.mark.parametrize("how", ["away", "hung"])
+async def test_connections_that_a_server_does_not_give_are_not_in_use(postgres_server, dsn, how):
+    async with connect.opened(dsn, process="tests", max_size=2, deadline=1.0) as opened, opened.pool.connection():
+        hurried = dataclasses.replace(opened, repeat=False)
+        with postgres_server.hung() if how == "hung" else stopped(postgres_server):
+            for _ in range(3):
+                with pytest.raises(errors.Unavailable) as refusal:
+                    await browsers.listing(hurried)
+                assert not isinstance(refusal.value, errors.Contended)
+
+
+@contextlib.contextmanager
+def stopped(server):
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
 
 
 async def test_behind_a_transaction_pooler_nothing_is_prepared(dsn):

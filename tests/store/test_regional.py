@@ -12,7 +12,7 @@ from browserpool.lib import clock, tasks
 from browserpool.model import errors, sessions
 from browserpool.model.claims import Outcome
 from browserpool.model.databases import HOME, DatabaseName
-from browserpool.store import claims, connect, databases, everywhere, leases, migrate
+from browserpool.store import claims, connect, databases, everywhere, leases, migrate, pools
 from browserpool.store import sessions as stored
 from support import fleet as fleets
 from support import postgres, waiting
@@ -261,7 +261,7 @@ async def test_a_server_that_hung_leaves_no_connection_of_the_pool_behind(eu_ser
 
 
 # ---------------------------------------------------------------- suspicion
-async def test_contention_makes_no_database_suspect(two, monkeypatch):
+async def test_contention_makes_no_database_suspect(two, monkeypatch, tmp_path):
     await two.eu.ready()
 
     async def conflict(*_, **__):
@@ -272,20 +272,23 @@ async def test_contention_makes_no_database_suspect(two, monkeypatch):
         with pytest.raises(errors.Unavailable, match="claimed and released by others"):
             await claims.claim(two.all, fleets.request("s", databases=(EU,)), fresh_id=lambda: "anew")
     assert not two.all.away()
-    assert await everywhere.each(two.all, _slow) == [(HOME, None)]
-    assert not two.all.away()
+    async with hurried(two, tmp_path) as stores:
+        assert await everywhere.each(stores, _slow) == [(HOME, None)]
+        assert not stores.away()
 
 
 async def _slow(name, db):
     """What a server gives up by itself."""
     if name != HOME:
-        await connect.execute(db, b"set statement_timeout = 20; select pg_sleep(10)", {})
+        with pytest.raises(errors.Contended):
+            await connect.execute(db, b"select pg_sleep(60)", {})
+        await connect.execute(db, b"select pg_sleep(60)", {})
 
 
 @contextlib.asynccontextmanager
 async def hurried(two, tmp_path, **more):
-    """The same databases once more; statements in region eu's may take a second."""
-    stores = databases.Databases(two.home.db, opening(tmp_path, deadline=1.0, **more))
+    """The same databases once more; statements in region eu's may take a second, if nothing else is said."""
+    stores = databases.Databases(two.home.db, opening(tmp_path, **{"deadline": 1.0} | more))
     stores.follow([EU])
     try:
         await stores.tried(within=10)
@@ -306,6 +309,55 @@ async def test_a_recording_that_others_hold_up_is_not_told_to_be_none(two, tmp_p
         with pytest.raises(everywhere.Unseen):
             await everywhere.recording(stores, "s")
         assert not stores.away()
+
+
+@contextlib.asynccontextmanager
+async def all_in_use(two, tmp_path):
+    """Region eu's has one connection, and a statement on it that waits for somebody else."""
+    async with (
+        hurried(two, tmp_path, max_size=1, deadline=60.0) as stores,
+        tasks.Background() as background,
+        postgres.held(two.dsn, "pools"),
+    ):
+        db = stores.of(EU)
+        statement = background.spawn(pools.listing(db), name="waits")
+        await waiting.until(lambda: db.use.taken)
+        try:
+            yield stores
+        finally:
+            statement.cancel()
+            await asyncio.wait({statement})
+
+
+async def test_a_database_is_not_away_while_all_connections_to_it_are_in_use(two, tmp_path, monkeypatch):
+    await two.home.ready(region="us")
+    real, found = databases._trouble, []
+
+    async def trouble(db, dsn):
+        found.append((db.pool, await real(db, dsn)))
+        return found[-1][1]
+
+    monkeypatch.setattr(databases, "_trouble", trouble)
+    monkeypatch.setattr(databases, "PROBE_EVERY", 0.1)
+    async with all_in_use(two, tmp_path) as stores:
+        pool = stores.of(EU).pool
+        began = clock.monotonic()
+        claimed = await claims.claim(stores, fleets.request("s", **SPILLS), fresh_id=lambda: "anew")
+        assert clock.monotonic() - began < AT_ONCE
+        assert not stores.away()
+        assert (claimed.answer.claim.database, claimed.unsure) == (HOME, ((EU, "s"),))
+        found.clear()
+        # The first may have begun before.
+        await waiting.until(lambda: len([why for of, why in found if of is pool]) > 2, deadline=30)
+        assert not [why for of, why in found if of is pool and why]
+
+
+async def test_one_that_hangs_is_found_out_though_all_connections_to_it_are_in_use(two, tmp_path):
+    async with all_in_use(two, tmp_path) as stores:
+        with two.server.hung():
+            await waiting.until(stores.away, deadline=30)
+        await waiting.until(lambda: not stores.away(), deadline=30)
+    await two.back()
 
 
 async def test_a_database_that_broke_under_a_claim_is_suspect(two):

@@ -201,6 +201,10 @@ class Contended(Unavailable):
     """The store answers, but others kept it from doing this: it is not away."""
 
 
+class AllInUse(Contended):
+    """This process has no connection to the store left. Whether the store answers has to be found out in another way."""
+
+
 class SchemaTooNew(Unavailable):
     """A newer version of browserpool has migrated the database; this one must not touch it."""
 

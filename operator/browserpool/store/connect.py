@@ -30,6 +30,8 @@ _RECONNECT_EVERY: Final = 0.25
 """Seconds between attempts while Postgres is away. The pool's own backoff doubles up to minutes, and an outage would outlive itself."""
 _TCP_TIMEOUT_MS: Final = 10_000
 """A peer that vanished without a word is noticed after this long."""
+_SHARE: Final = 0.9
+"""Of a deadline, what a wait for a connection may take, or a statement at the server: whoever gives up then says why."""
 _KEPT_FROM_IT: Final = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.DeadlockDetected,
@@ -37,6 +39,14 @@ _KEPT_FROM_IT: Final = (
     psycopg.errors.LockNotAvailable,
 )
 """What a server that is well says when others were in a statement's way, or when it took too long."""
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Use:
+    """Of a pool's connections: how many have a statement now, and how often one came back that goes on."""
+
+    taken: int = 0
+    returned: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +59,7 @@ class Database:
 
     pool: psycopg_pool.AsyncConnectionPool[Connection]
     background: tasks.Background
+    use: Use = dataclasses.field(default_factory=Use)
     deadline: float = 5.0
     repeat: bool = True
     prompt: bool = False
@@ -87,13 +98,15 @@ async def opened(
         await pool.close()
 
 
-async def once(dsn: str, action: Callable[[Database], Awaitable[Answer]], *, process: str) -> Answer:
+async def once(
+    dsn: str, action: Callable[[Database], Awaitable[Answer]], *, process: str, deadline: float = 5.0
+) -> Answer:
     """``action``'s answer, over a connection of its own: for a command that asks one thing.
 
     Raises:
         errors.Unavailable: no connection.
     """
-    async with opened(dsn, process=process, max_size=1) as db:
+    async with opened(dsn, process=process, max_size=1, deadline=deadline) as db:
         return await action(db)
 
 
@@ -108,7 +121,7 @@ def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dic
     }
     if prepare:
         # The server gives up a little before the caller does, so that the caller need not break the connection.
-        settings["options"] = f"-c statement_timeout={int(deadline * 900)} -c timezone=UTC"
+        settings["options"] = f"-c statement_timeout={int(deadline * _SHARE * 1000)} -c timezone=UTC"
     return settings
 
 
@@ -211,7 +224,7 @@ async def _attempts(
 async def _attempt(
     db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
 ) -> tuple[list[Row], int]:
-    async with db.pool.connection() as connection, connection.cursor(row_factory=row_factory) as cursor:
+    async with _connection(db) as connection, connection.cursor(row_factory=row_factory) as cursor:
         try:
             await cursor.execute(statement, parameters)
         except psycopg.errors.ReadOnlySqlTransaction:
@@ -219,6 +232,34 @@ async def _attempt(
             await connection.close()
             raise
         return (await cursor.fetchall() if cursor.description else []), cursor.rowcount
+
+
+@contextlib.asynccontextmanager
+async def _connection(db: Database) -> AsyncIterator[Connection]:
+    """One of the pool's.
+
+    Raises:
+        errors.AllInUse: others had them all, for longer than this one may wait.
+        psycopg_pool.PoolTimeout: the server gave none.
+    """
+    before = db.use.returned
+    try:
+        async with db.pool.connection(timeout=db.deadline * _SHARE) as connection:
+            db.use.taken += 1
+            try:
+                yield connection
+            finally:
+                db.use.taken -= 1
+                db.use.returned += not connection.closed
+    except psycopg_pool.PoolTimeout as error:
+        # One that came back meanwhile, and went to somebody else, may not be counted as taken yet.
+        if db.use.taken < db.pool.max_size and db.use.returned == before:
+            raise
+        raise errors.AllInUse(
+            f"All {db.pool.max_size} connections of this process to the database are in use; try again, or let it have more "
+            "(BROWSERPOOL_DB_CONNECTIONS).",
+            retry_after=RETRY_AFTER,
+        ) from error
 
 
 def _may_repeat(error: psycopg.Error) -> bool:

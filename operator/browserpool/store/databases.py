@@ -210,7 +210,7 @@ class Databases:
     async def _watch(self, name: DatabaseName, one: _Regional, db: connect.Database, *, dsn: str) -> None:
         read_at = self._now()
         while True:
-            why = await _trouble(db)
+            why = await _trouble(db, dsn)
             if not why and one.why:
                 log.info("a region's database answers", extra={"database": name})
                 one.why = ""
@@ -264,19 +264,33 @@ def _text(directory: str, secret: str, key: str) -> str:
     return (pathlib.Path(directory) / secret / key).read_text(encoding="utf-8").strip()
 
 
-async def _trouble(db: connect.Database) -> str:
+async def _trouble(db: connect.Database, dsn: str) -> str:
     """What is wrong with it; empty: it answers."""
     patient = dataclasses.replace(db, deadline=PROBE_DEADLINE)
     for attempt in range(2):
         if attempt:
             await asyncio.sleep(_ONCE_MORE)
         try:
-            writable = await sessions.writable(patient)
+            writable = await _writable(patient, dsn)
         except errors.BrowserpoolError as error:
             why = f"does not answer: {error.message}"
         else:
             return "" if writable else _READ_ONLY
     return why
+
+
+async def _writable(db: connect.Database, dsn: str) -> bool:
+    try:
+        return await sessions.writable(db)
+    except errors.AllInUse:
+        # Their statements wait for one another, or for a server that hangs: which of the two, a new connection tells.
+        asked = connect.once(dsn, sessions.writable, process="probe", deadline=db.deadline)
+    try:
+        async with asyncio.timeout(db.deadline):
+            # One that hangs takes seconds to be let go of.
+            return await db.background.let_go(asked, name="probe")
+    except TimeoutError as error:
+        raise errors.Unavailable("It gave no new connection in time.", retry_after=connect.RETRY_AFTER) from error
 
 
 def _lost(name: DatabaseName, one: _Regional, why: str) -> None:
