@@ -138,6 +138,42 @@ async def test_one_that_hangs_is_found_out_before_anything_is_claimed_in_it(two)
     assert await stored.live(two.eu.db, "bs-four") is None
 
 
+# ---------------------------------------------------------------- lists
+async def listed(two):
+    """Ten live sessions, in turn of either database; some of either began at the same moment."""
+    for number in range(10):
+        of = (two.home, two.eu)[number % 2]
+        await of.ready(number)
+        await of.claim(f"s-{number}")
+    for of in (two.home, two.eu):
+        await of.sql(
+            "update browsers set state_since = '2020-01-01'::timestamptz + interval '1 day' * (right(session_id, 1)::int / 4)"
+        )
+    return everywhere.listing
+
+
+async def ended(two):
+    """The same, which are over."""
+    await listed(two)
+    for of in (two.home, two.eu):
+        await leases.release_all(of.db, holder=fleets.HOLDER)
+        await of.sql(
+            "update sessions set ended_at = '2020-01-01'::timestamptz + interval '1 day' * (right(session_id, 1)::int / 4)"
+        )
+    return everywhere.past
+
+
+@pytest.mark.parametrize("prepared", [listed, ended])
+@pytest.mark.parametrize("size", [1, 3, 4, 10])
+async def test_pages_of_several_databases_are_one_list_in_the_order_of_one_databases(two, prepared, size):
+    listing = await prepared(two)
+    pages = [await listing(two.all, limit=size, offset=offset) for offset in range(0, 10, size)]
+    found = [one.session_id for page in pages for one in page]
+    assert found == [f"s-{number}" for number in (8, 9, 4, 5, 6, 7, 0, 1, 2, 3)]
+    of_one = [one.session_id for one in await listing(databases.Databases(two.eu.db))]
+    assert of_one == [one for one in found if one in of_one]
+
+
 # ---------------------------------------------------------------- read-only
 @contextlib.asynccontextmanager
 async def read_only(two):

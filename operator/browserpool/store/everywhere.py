@@ -113,12 +113,12 @@ async def past(
     return _page(await _each(all_, some), _ended, limit=limit, offset=offset)
 
 
-def _started(one: sessions.Session) -> tuple[datetime.datetime, str]:
-    return one.started_at, one.session_id
+def _started(one: sessions.Session) -> datetime.datetime:
+    return one.started_at
 
 
-def _ended(one: sessions.Past) -> tuple[datetime.datetime, str]:
-    return one.ended_at, one.session_id
+def _ended(one: sessions.Past) -> datetime.datetime:
+    return one.ended_at
 
 
 # ---------------------------------------------------------------- browsers, recordings, usage
@@ -226,6 +226,8 @@ def _summed(first: Day, others: Iterable[Day]) -> Day:
 
 Row = TypeVar("Row", sessions.Session, sessions.Past, Browser)
 """What says which database it is of."""
+Listed = TypeVar("Listed", sessions.Session, sessions.Past)
+"""What there are pages of."""
 
 
 async def _each(
@@ -351,14 +353,15 @@ def _joined(answers: Iterable[tuple[DatabaseName, Iterable[Row]]]) -> list[Row]:
 
 
 def _page(
-    answers: Sequence[tuple[DatabaseName, list[Row]]],
-    when: Callable[[Row], tuple[datetime.datetime, str]],
+    answers: Sequence[tuple[DatabaseName, list[Listed]]],
+    when: Callable[[Listed], datetime.datetime],
     *,
     limit: int,
     offset: int,
-) -> list[Row]:
-    """A page of all their rows, the newest first."""
+) -> list[Listed]:
+    """A page of all their rows, in the order in which each has its own: the newest first, those of one moment by id."""
     rows = _joined(answers)
     if len(answers) > 1:
+        rows.sort(key=lambda one: one.session_id)
         rows.sort(key=when, reverse=True)
     return rows[offset : offset + limit]
