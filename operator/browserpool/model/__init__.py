@@ -7,6 +7,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``names``          the identifiers, and the browser's name as a function of pool, region and ordinal
 ``states``         the browser's states and their legal transitions
 ``pool``           the ``BrowserPool`` manifest
+``manifests``      what the parts of manifests have in common
 ``autoscaling``    the part of it that says how a pool finds how many to keep ready
 ``refill``         the part of it that says how fast missing browsers are made
 ``egress``         the part of it that says what pages may reach

@@ -10,17 +10,11 @@ from typing import Annotated, Any, Final, Self
 
 import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
+from browserpool.model.manifests import Part
 from browserpool.model.quantities import Duration, IntOrPercent
 
 _TIME: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
-
-
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
 
 
 def _time_of_day(value: Any) -> Any:
@@ -62,7 +56,7 @@ WEEK: Final = tuple(Day)
 """The days, in the order in which ``datetime.date.weekday`` numbers them."""
 
 
-class Hours(_Part):
+class Hours(Part):
     """Hours of the week for which a region keeps more ready, whoever asks for it."""
 
     days: tuple[Day, ...] = Field(
@@ -85,7 +79,7 @@ class Hours(_Part):
         return value
 
 
-class Autoscaling(_Part):
+class Autoscaling(Part):
     """How many browsers each region keeps ready, found from how many are held and how fast they go, in place of ``replicas``."""
 
     min_replicas: int = Field(

@@ -1,16 +1,12 @@
 """A pool's second version of the browser, as the manifest has it."""
 
-import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
+
+from browserpool.model.manifests import Part
 
 
-class Canary(pydantic.BaseModel):
+class Canary(Part):
     """A second version of the browser, for a share of them. What is left out is as in ``chromium``."""
-
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
 
     image: str = Field(min_length=1, description="The image of the canary's agent and Chromium.")
     version: str | None = Field(default=None, description="As chromium.version, of the canary. Default: that one.")

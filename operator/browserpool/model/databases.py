@@ -5,22 +5,16 @@ Pools, tokens, nodes, what is cached, crawls, outcomes: all that belongs to no r
 
 from typing import Annotated, Final, NewType
 
-import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
+
+from browserpool.model.manifests import Part
 
 DatabaseName = NewType("DatabaseName", str)
 """``<Secret's name>/<key>``; empty: the installation's own."""
 HOME: Final = DatabaseName("")
 
 
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
-
-
-class DatabaseSecretKey(_Part):
+class DatabaseSecretKey(Part):
     """One key of a Secret, which holds a connection string."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] = Field(
@@ -31,7 +25,7 @@ class DatabaseSecretKey(_Part):
     )
 
 
-class Former(_Part):
+class Former(Part):
     """The database that a region moves away from."""
 
     database_secret_ref: DatabaseSecretKey | None = Field(

@@ -5,13 +5,8 @@ from typing import Annotated
 
 import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
-
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
+from browserpool.model.manifests import Part
 
 
 def _network(value: str) -> str:
@@ -22,7 +17,7 @@ def _network(value: str) -> str:
 Cidr = Annotated[str, Field(max_length=64), pydantic.AfterValidator(_network)]
 
 
-class Egress(_Part):
+class Egress(Part):
     """Private, loopback, link-local and metadata addresses are refused unless ``allow`` names them; ``deny`` beats ``allow``."""
 
     allow: tuple[Cidr, ...] = Field(default=(), description="Networks that pages may reach although they are private.")

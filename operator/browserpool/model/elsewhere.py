@@ -5,13 +5,8 @@ from typing import Annotated, Self
 
 import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
-
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
+from browserpool.model.manifests import Part
 
 
 class UpstreamKind(enum.StrEnum):
@@ -32,7 +27,7 @@ class Fallback(enum.StrEnum):
     NEVER = "Never"
 
 
-class SecretKey(_Part):
+class SecretKey(Part):
     """One key of a Secret."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] = Field(
@@ -43,7 +38,7 @@ class SecretKey(_Part):
     )
 
 
-class BackupRouter(_Part):
+class BackupRouter(Part):
     """Another cluster's router that serves when a region is empty or stale."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=2048)] = Field(
@@ -57,7 +52,7 @@ class BackupRouter(_Part):
     )
 
 
-class Upstream(_Part):
+class Upstream(Part):
     """The other system that serves a part of the pool's callers while they move."""
 
     url: Annotated[str, Field(pattern=r"^(https?|wss?)://[^\s/?#@]+([/?][^\s#]*)?$", max_length=2048)] = Field(

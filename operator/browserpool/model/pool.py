@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
 from browserpool.model import databases, elsewhere, names
 from browserpool.model.autoscaling import Autoscaling
 from browserpool.model.canary import Canary
 from browserpool.model.databases import DatabaseName, DatabaseSecretKey, Former
 from browserpool.model.egress import Egress
+from browserpool.model.manifests import Part
 from browserpool.model.names import PoolName, RegionName
 from browserpool.model.quantities import Duration, IntOrPercent
 from browserpool.model.refill import Refill
@@ -33,12 +33,6 @@ Label = Annotated[str, Field(pattern=rf"^{names.LABEL_PATTERN}$")]
 
 
 Place = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]{0,30}[A-Za-z0-9])?$", max_length=32)]
-
-
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
 
 
 class Recycle(enum.StrEnum):
@@ -94,7 +88,7 @@ class NetworkPolicy(enum.StrEnum):
     UNMANAGED = "Unmanaged"
 
 
-class Region(_Part):
+class Region(Part):
     """One region of a pool; what is left out is as the pool says."""
 
     name: Label = Field(
@@ -147,7 +141,7 @@ class Region(_Part):
         return (present, databases.name(self.moving_from.database_secret_ref))
 
 
-class Chromium(_Part):
+class Chromium(Part):
     """Which browser, and how it is started."""
 
     image: str | None = Field(
@@ -172,7 +166,7 @@ class Chromium(_Part):
         return value
 
 
-class Sessions(_Part):
+class Sessions(Part):
     """The rules of a session's life. Durations are in seconds."""
 
     keep_alive: Duration = Field(default=60.0, description="A session ends when nothing happens on it for this long.")
@@ -199,7 +193,7 @@ class Sessions(_Part):
     )
 
 
-class OnEmpty(_Part):
+class OnEmpty(Part):
     """What a request meets when no browser is ready."""
 
     mode: OnEmptyMode = Field(default=OnEmptyMode.QUEUE, description="Queue lets requests wait, Fail answers 503.")
@@ -209,7 +203,7 @@ class OnEmpty(_Part):
     )
 
 
-class UpdateStrategy(_Part):
+class UpdateStrategy(Part):
     """How a change of template, image or the like reaches the browsers that run. A claimed one is never cut."""
 
     type: UpdateStrategyType = Field(
@@ -235,7 +229,7 @@ class UpdateStrategy(_Part):
         return self
 
 
-class PoolSpec(_Part):
+class PoolSpec(Part):
     """What the pool is to be."""
 
     replicas: int = Field(
@@ -365,7 +359,7 @@ class Metadata(pydantic.BaseModel):
     generation: int = 1
 
 
-class BrowserPool(_Part):
+class BrowserPool(Part):
     """The whole manifest."""
 
     api_version: Literal["browserpool.dev/v1alpha1"] = API_VERSION

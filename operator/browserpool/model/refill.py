@@ -1,19 +1,12 @@
 """How fast a pool makes missing browsers."""
 
-import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
+from browserpool.model.manifests import Part
 from browserpool.model.quantities import Duration
 
 
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
-
-
-class Refill(_Part):
+class Refill(Part):
     """How fast missing browsers are made."""
 
     max_batch: int = Field(

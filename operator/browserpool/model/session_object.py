@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 import pydantic
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
 from browserpool.model import names
+from browserpool.model.manifests import Part
 from browserpool.model.quantities import Duration
 
 API_VERSION: Final = "browserpool.dev/v1alpha1"
@@ -20,19 +20,13 @@ Label = Annotated[str, Field(pattern=rf"^{names.LABEL_PATTERN}$")]
 Subdomain = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$", max_length=253)]
 
 
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
-
-
-class PoolRef(_Part):
+class PoolRef(Part):
     """The pool that the browser is taken from; it stands in the session's own namespace."""
 
     name: Label = Field(description="The pool's name.")
 
 
-class SessionSpec(_Part):
+class SessionSpec(Part):
     """What is asked for. It cannot be changed afterwards, but for ttlSecondsAfterFinished. Durations are in seconds."""
 
     pool_ref: PoolRef = Field(description="The pool, of the same namespace, that the browser is taken from.")
@@ -77,7 +71,7 @@ class Metadata(pydantic.BaseModel):
     generation: int = 1
 
 
-class BrowserSession(_Part):
+class BrowserSession(Part):
     """The whole manifest."""
 
     api_version: Literal["browserpool.dev/v1alpha1"] = API_VERSION
