@@ -49,8 +49,13 @@ class Lookout:
 
 
 def blind_regions(
-    pool: BrowserPool | None, pods: Mapping[BrowserId, observe.Pod], answers: blind.Answers
-) -> dict[RegionName, str]:
-    """The regions of the pool of which nothing is to be decided, and why; ``pods`` are the pool's."""
-    places = {(one.region, one.database) for one in pods.values() if one.phase.exists}
-    return blind.regions(pool, places, answers)
+    pools: Mapping[PoolName, BrowserPool],
+    pods: Mapping[PoolName, Mapping[BrowserId, observe.Pod]],
+    answers: blind.Answers,
+) -> dict[PoolName, dict[RegionName, str]]:
+    """The regions of each pool, of those too that only have pods, of which nothing is to be decided, and why."""
+    found = {}
+    for name in pods.keys() | pools.keys():
+        places = {(one.region, one.database) for one in pods.get(name, {}).values() if one.phase.exists}
+        found[name] = blind.regions(pools.get(name), places, answers)
+    return found

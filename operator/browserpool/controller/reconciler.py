@@ -173,10 +173,7 @@ class Reconciler:
         named = (one.database for one in world.pods.mirror.objects.values())
         found, answers = await self._lookout.look(good, named)
         rows, there = observe.by_pool(found), world.pods.by_pool()
-        dark = {
-            name: lookout.blind_regions(good.get(name), there.get(name, {}), answers)
-            for name in there.keys() | good.keys()
-        }
+        dark = lookout.blind_regions(good, there, answers)
         scaled = self._autoscaler.scaled(good, rows, blind=dark)
         await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.publish_nodes(world.nodes.published(good.values()))

@@ -71,10 +71,7 @@ class Reconciler:
         """
         found, answers = await self._lookout.look(self._wanted, self._hands.databases())
         rows, there = observe.by_pool(found), self._hands.by_pool()
-        dark = {
-            name: lookout.blind_regions(self._wanted.get(name), there.get(name, {}), answers)
-            for name in there.keys() | self._wanted.keys()
-        }
+        dark = lookout.blind_regions(self._wanted, there, answers)
         scaled = self._autoscaler.scaled(self._wanted, rows, blind=dark)
         await self._records.publish({name: one.pool for name, one in scaled.items()})
         await self._records.prune()
