@@ -2,18 +2,28 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 
 import aiohttp
 import pytest
 
 from browserpool.lib import clock
-from browserpool.model import errors, pool
+from browserpool.model import errors, pool, states
 from browserpool.model.names import PoolName, TokenName
 from browserpool.store import browsers, connect, sessions
 from support import postgres, routers, waiting
 
 SHOT = "/v1/screenshot"
 BODY = {"html": "x"}
+
+
+@pytest.fixture
+def forgetful_postgres() -> Iterator[tuple[postgres.Server, str]]:
+    """As ``own_postgres``; a crash loses all that nobody waited for."""
+    with postgres.server(fsync="off", wal_writer_delay="10s", wal_writer_flush_after="1GB") as server:
+        postgres.make_template(server)
+        with postgres.clone(server) as dsn:
+            yield server, dsn
 
 
 async def nothing_held(rig: routers.Rig) -> None:
@@ -223,6 +233,41 @@ async def test_postgres_away_is_503_in_bounded_time_and_all_is_well_when_it_is_b
         await asyncio.to_thread(server.start)
         await waiting.until(lambda: _states_are(rig, {"ready": 1}), deadline=20)
         assert (await rig.post(SHOT, BODY)).status == 200
+        await rig.until_ready()
+        await nothing_held(rig)
+
+
+async def test_a_claim_that_a_crash_took_back_gives_a_browser_to_nobody_else(
+    forgetful_postgres: tuple[postgres.Server, str],
+) -> None:
+    """For the store the browser is ready, while a caller has it: its agent knows, and refuses who comes next with the same fence."""
+    server, dsn = forgetful_postgres
+    async with connect.opened(dsn, process="tests") as database, routers.rig(dsn, database) as rig:
+        [agent] = await rig.make_pool()
+
+        async def lost() -> bool:
+            """Whether a claim is taken back under its action. Not if something else that was waited for came after it."""
+            agent.gate.clear()
+            running.append(rig.background.spawn(rig.post(SHOT, BODY), name="first"))
+            await waiting.until(lambda: agent.running == 1)
+            await asyncio.to_thread(server.restart, "immediate")
+            [row] = await browsers.listing(database)
+            if row.state is states.BrowserState.READY:
+                return row.fence < agent.fence
+            agent.gate.set()
+            assert (await running.pop()).status == 200
+            await rig.until_ready()
+            return False
+
+        running: list[asyncio.Task[routers.Answer]] = []
+        await waiting.until(lost, deadline=60)
+        before = len(agent.sessions)
+        running.append(rig.background.spawn(rig.post(SHOT, BODY), name="second"))
+        # The second is refused, and the agent then told that the session of that fence is over: both wait in line for the browser.
+        await waiting.until(lambda: len(agent.sessions) > before, deadline=20)
+        agent.gate.set()
+        assert [(await one).status for one in running] == [200, 200]
+        assert not agent.overlapping
         await rig.until_ready()
         await nothing_held(rig)
 

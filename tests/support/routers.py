@@ -95,6 +95,7 @@ class Agent:
     address: str = ""
     _runner: web.AppRunner | None = None
     _beats: "asyncio.Task[None] | None" = None
+    _works: "set[asyncio.Task[web.StreamResponse]]" = dataclasses.field(default_factory=set)
 
     # ------------------------------------------------------------ its life
 
@@ -170,6 +171,9 @@ class Agent:
         ) as answer:
             reply: dict[str, Any] = await answer.json()
             if answer.status == 200 and reply["recycle"]:
+                if reply["fence"] >= self.fence:
+                    for work in tuple(self._works):
+                        work.cancel()
                 self.fence = self.ended = max(self.fence, reply["fence"])
             return reply
 
@@ -188,6 +192,8 @@ class Agent:
         token = credentials.verify(text, key=key, browser_id=self.browser_id, now=clock.wall().timestamp())
         if token.fence < self.fence or token.fence <= self.ended:
             raise errors.StaleFence("the claim is older than the newest")
+        if token.fence == self.fence and self.sessions[-1:] != [token.session_id]:
+            raise errors.StaleFence("the fence is another session's")
         if token.fence > self.fence:
             self.sessions.append(token.session_id)
         self.fence = token.fence
@@ -206,6 +212,18 @@ class Agent:
             await request.read()
             return refusal
         self.served.append((request.match_info["action"], await request.read()))
+        async with tasks.beside(self._work(request), name="work") as work:
+            self._works.add(work)
+            try:
+                return await work
+            except asyncio.CancelledError:
+                if not work.cancelled() or (this := asyncio.current_task()) is None or this.cancelling():
+                    raise
+                return lib_web.json_response(envelope.failure(errors.StaleFence("the session has ended")), status=409)
+            finally:
+                self._works.discard(work)
+
+    async def _work(self, request: web.Request) -> web.StreamResponse:
         self.running += 1
         self.overlapping = self.overlapping or self.running > 1
         try:

@@ -10,7 +10,7 @@ from write_heartbeats(
 -- What to tell those whose heartbeat was not written: too old, of an agent that was replaced, or of no browser at all.
 select
     n.browser_id, n.incarnation, b.browser_id is not null as known, coalesce(b.fence, 0) as fence,
-    coalesce(b.state = 'recycling' and n.clean_fence is distinct from b.fence, false) as recycle,
+    coalesce(b.state = 'recycling' and coalesce(n.clean_fence < b.fence, true), false) as recycle,
     coalesce(b.state = 'draining', false) as drain, now() as now
 from unnest(%(browser_ids)s::text[], %(incarnations)s::bigint[], %(clean_fences)s::bigint[])
     as n (browser_id, incarnation, clean_fence)

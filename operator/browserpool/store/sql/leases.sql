@@ -3,6 +3,10 @@
 -- usual is for `claim` to find out: nothing ready there, an ended session's id or a stale region give no row, and the id of a live
 -- session fails on its unique index.
 --
+-- A quick action does not wait until its claim is on disk. What a crash of the server then takes back is a moment's claims, and no
+-- browser has two callers for it: its agent has seen the fence, and refuses whoever else is given the same one. A CDP session's id is
+-- in its client's hands, and has to be there after a crash.
+--
 -- The probe walks one partial index from %(slot)s, which is random, and wraps around: claimers seldom meet, and none of them has to
 -- step over the dead entries that a common starting point would pile up.
 update browsers b set
@@ -36,6 +40,7 @@ where b.ctid = coalesce(
     )
     and not exists (select from sessions s where s.session_id = %(session_id)s)
     and not exists (select from stale_regions r where r.region = %(region)s)
+    and (%(kind)s <> 'action' or set_config('synchronous_commit', 'off', true) = 'off')
 returning
     b.session_id, 'claimed' as outcome, 'node' as locality, b.browser_id, b.fence, b.address, b.region, b.zone, b.node,
     b.lease_expires_at as expires_at, b.template_hash, now() as now;
@@ -73,6 +78,7 @@ where b.ctid = coalesce(
     )
     and not exists (select from sessions s where s.session_id = %(session_id)s)
     and not exists (select from stale_regions r where r.region = %(region)s)
+    and (%(kind)s <> 'action' or set_config('synchronous_commit', 'off', true) = 'off')
 returning
     b.session_id, 'claimed' as outcome, 'region' as locality, b.browser_id, b.fence, b.address, b.region, b.zone, b.node,
     b.lease_expires_at as expires_at, b.template_hash, now() as now;
@@ -85,7 +91,8 @@ from claim(
     %(session_id)s, %(pool)s, %(region)s, %(zone)s, %(node)s, %(backup)s, %(spill_when_empty)s, %(spill_when_stale)s,
     %(kind)s, %(token)s, %(holder)s, %(keep_alive)s::double precision, %(max_lifetime)s::double precision,
     %(freshness)s::double precision, %(terms)s::jsonb
-) c;
+) c
+where %(kind)s <> 'action' or set_config('synchronous_commit', 'off', true) = 'off';
 
 -- name: renew
 -- A lease that ran out is still its holder's until `expire` says otherwise; one whose hard end has come is not.
@@ -105,7 +112,8 @@ where b.browser_id = chosen.browser_id and b.session_id is not null
 returning b.session_id;
 
 -- name: release
--- Clean: through recycling and on to ready at once, on the agent's word that it is clean after this very fence.
+-- Clean: through recycling and on to ready at once, on the agent's word that it is clean after this very fence. That of a quick action is
+-- not waited for until it is on disk: if a crash takes it back, its lease runs out.
 update browsers b set
     state = case
         when b.drain_requested or %(give_up)s then 'draining'
@@ -116,6 +124,7 @@ update browsers b set
     session_id = null,
     close_reason = %(reason)s
 where b.session_id = %(session_id)s and b.fence = %(fence)s
+    and (b.session_kind <> 'action' or set_config('synchronous_commit', 'off', true) = 'off')
 returning b.state::text as state;
 
 -- name: expire

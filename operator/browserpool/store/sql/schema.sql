@@ -430,6 +430,12 @@ $$;
 --
 -- A heartbeat changes the state from starting or recycling to ready, and nothing else, and only if its agent says that it is clean
 -- after the row's own fence. The row is read again under its lock, so a claim that came first is seen.
+--
+-- An agent may be clean after a later fence than the row has: that of a claim which a crash of this server, a standby's taking over or
+-- a backup's being restored has taken back. The next claims' fences must not be those that the agent has seen, and would refuse: the
+-- row takes the agent's over, unless it is claimed. (The upper half says which registration it is, and is no agent's to change.)
+--
+-- It is not waited for until this is on disk: what a crash takes back, the next heartbeats say again.
 create function write_heartbeats(
     p_browser_ids text[], p_incarnations bigint[], p_sequences bigint[], p_healthy boolean[], p_clean_fences bigint[],
     p_loads double precision[], p_uses bigint[], p_restarts bigint[], p_memory_bytes bigint[]
@@ -439,6 +445,7 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off s
 as $$
 #variable_conflict use_column
 begin
+    perform set_config('synchronous_commit', 'off', true);
     return query
     update browsers b set
         sequence = beat.sequence,
@@ -448,12 +455,16 @@ begin
         restarts = beat.restarts,
         memory_bytes = beat.memory_bytes,
         last_seen = now(),
+        fence = case
+            when b.state <> 'claimed' and beat.clean_fence > b.fence and beat.clean_fence >> 32 = b.fence >> 32 then beat.clean_fence
+            else b.fence
+        end,
         state = case
-            when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence = b.fence then 'ready'
+            when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence >= b.fence then 'ready'
             else b.state
         end,
         state_since = case
-            when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence = b.fence then now()
+            when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence >= b.fence then now()
             else b.state_since
         end
     from unnest(
@@ -462,7 +473,7 @@ begin
     where b.browser_id = beat.browser_id and b.incarnation = beat.incarnation and b.sequence < beat.sequence
         and b.state <> 'gone'
     returning
-        b.browser_id, b.incarnation, b.fence, b.state = 'recycling' and beat.clean_fence is distinct from b.fence,
+        b.browser_id, b.incarnation, b.fence, b.state = 'recycling' and coalesce(beat.clean_fence < b.fence, true),
         b.state = 'draining', now();
 end
 $$;
