@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
-import os
 import pathlib
-import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -281,19 +279,9 @@ async def test_who_spills_waits_in_line_like_all(two: Two) -> None:
 
 
 async def test_one_that_hangs_spills_too(two: Two) -> None:
-    postmaster = int((two.server.data / "postmaster.pid").read_text().splitlines()[0])
-    stopped = [
-        postmaster,
-        *map(int, pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()),
-    ]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with two.server.hung():
         answer = await two.shot()
         assert (answer.status, answer.headers["X-Browserpool-Locality"]) == (200, "backup"), answer.body
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
     await two.served_by_eu()
     # What it did of the claim that nobody waited for is over too.
     await two.ready()

@@ -40,6 +40,8 @@ _ROOM = 1024**3
 """Bytes that have to be free in memory: a server takes 60 to 200 MB, and there are several at once."""
 _CLOSING = 0.1
 """Seconds after which Postgres itself looks again whether a database has been left."""
+_HALTING = 20.0
+"""Seconds for the kernel to stop a process; it takes a millisecond, or what a busy disk takes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,15 @@ class Server:
     def hung(self) -> Iterator[None]:
         """While the block runs it takes connections and says nothing, on none of them."""
         postmaster = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        stopped = [postmaster, *map(int, children)]
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+        stopped: list[int] = []
         try:
+            # It first, and its children once it forks no more. Any of them may just have ended, and stays unreaped: no number is another's.
+            stopped.append(postmaster)
+            _halt(postmaster)
+            children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+            stopped += map(int, children)
+            for pid in stopped[1:]:
+                _halt(pid)
             yield
         finally:
             for pid in stopped:
@@ -83,6 +89,15 @@ class Server:
 
     def _pg_ctl(self, action: str, *arguments: str) -> None:
         run(BIN / "pg_ctl", action, "-D", self.data, *arguments)
+
+
+def _halt(pid: int) -> None:
+    """Stop a process, and wait until it has."""
+    os.kill(pid, signal.SIGSTOP)
+    end = clock.monotonic() + _HALTING
+    while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TZX":
+        assert clock.monotonic() < end, f"{pid} does not stop"
+        time.sleep(0.001)
 
 
 def run(*command: str | os.PathLike[str]) -> None:
