@@ -4,6 +4,8 @@
 """
 
 import contextlib
+import fcntl
+import filecmp
 import hashlib
 import json
 import os
@@ -33,11 +35,20 @@ def installed(root: pathlib.Path) -> pathlib.Path:
     """A directory with the scripts and, beside them, their ``node_modules``; these are kept under ``root`` from run to run."""
     lock = (CLIENTS / "package-lock.json").read_bytes()
     folder = root / ".browserpool" / "clients" / hashlib.sha256(lock).hexdigest()[:12]
-    if not folder.exists():
-        _install(folder)
-    for script in CLIENTS.glob("*.mjs"):
-        shutil.copyfile(script, folder / script.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Tests run in several processes: the first of them makes it for all, and no script is written while another's Node reads it.
+    with folder.with_suffix(".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not folder.exists():
+            _install(folder)
+        for script in CLIENTS.glob("*.mjs"):
+            if not _same(script, folder / script.name):
+                shutil.copyfile(script, folder / script.name)
     return folder
+
+
+def _same(one: pathlib.Path, other: pathlib.Path) -> bool:
+    return other.exists() and filecmp.cmp(one, other, shallow=False)
 
 
 def _install(folder: pathlib.Path) -> None:
@@ -53,8 +64,7 @@ def _install(folder: pathlib.Path) -> None:
             timeout=INSTALL_DEADLINE, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"npm could not install the clients:\n{done.stdout}{done.stderr}"
-        with contextlib.suppress(OSError):  # another run was faster
-            making.rename(folder)
+        making.rename(folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
 
