@@ -1,14 +1,15 @@
 """Values held to JSON Schemas: as the standard has it, and never for long."""
 
+import time
+
 import pytest
 from jsonschema import validators
 
-from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.router.ai import conforming
 
 SOON = 10.0
-"""Seconds, on a slow machine; without a bound the worst of these would take years."""
+"""Seconds of work, on a slow machine; without a bound the worst of these would take years."""
 
 CASES = [
     ({"type": "object", "required": ["a"]}, {"a": 1}, None),
@@ -87,11 +88,11 @@ EVIL = {
 
 @pytest.mark.parametrize(("schema", "value", "why"), EVIL.values(), ids=EVIL)
 def test_a_schema_that_would_never_end_is_refused_in_time(schema, value, why):
-    began = clock.monotonic()
+    began = time.process_time()
     conforming.refuse_unfit(schema)
     with pytest.raises(errors.InvalidRequest, match=why):
         conforming.complaint(value, schema)
-    assert clock.monotonic() - began < SOON
+    assert time.process_time() - began < SOON
 
 
 SLOW = {
@@ -103,9 +104,9 @@ SLOW = {
 
 @pytest.mark.parametrize(("schema", "value"), SLOW.values(), ids=SLOW)
 def test_what_takes_a_backtracking_matcher_years_takes_no_time(schema, value):
-    began = clock.monotonic()
+    began = time.process_time()
     conforming.complaint(value, schema)
-    assert clock.monotonic() - began < SOON
+    assert time.process_time() - began < SOON
 
 
 UNFIT = {
