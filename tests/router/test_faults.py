@@ -232,7 +232,11 @@ async def test_postgres_away_is_503_in_bounded_time_and_all_is_well_when_it_is_b
         assert (await running).status == 200  # what runs needs no store
         await asyncio.to_thread(server.start)
         await waiting.until(lambda: _states_are(rig, {"ready": 1}), deadline=20)
-        assert (await rig.post(SHOT, BODY)).status == 200
+
+        async def served() -> bool:
+            return (await rig.post(SHOT, BODY)).status == 200
+
+        await waiting.until(served, deadline=20)  # a region is shut until its heartbeats lag no more
         await rig.until_ready()
         await nothing_held(rig)
 
