@@ -144,3 +144,28 @@ async def has_moved(home: connect.Database, eu: connect.Database) -> bool:
 
 async def _nothing(db: connect.Database) -> bool:
     return await alive(db) == {}
+
+
+async def test_a_regions_database_that_is_lost_for_good_is_replaced_by_an_empty_one(
+    up: stack.Stack, server: postgres.Server
+) -> None:
+    async with up.client() as http:
+        async with connect.opened(server.dsn("eu"), process="test") as eu:
+            await ready(eu, 2)
+            assert await served(http) == (200, "eu")
+        before = {one.pid for one in up.agents()}
+        await asyncio.to_thread(server.stop, "immediate")
+        assert await served(http) == (200, "us")
+        await asyncio.to_thread(server.start)
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("drop database eu with (force)")
+            connection.execute("create database eu")
+        await waiting.until(lambda: _served_by_eu(http), deadline=LONG, every=0.5)
+        async with connect.opened(server.dsn("eu"), process="test") as eu:
+            await ready(eu, 2)
+        assert len(before & {one.pid for one in up.agents()}) == 1, "all but that of region us are others"
+    await up.whole()
+
+
+async def _served_by_eu(http: aiohttp.ClientSession) -> bool:
+    return await served(http) == (200, "eu")

@@ -211,6 +211,10 @@ class Databases:
         read_at = self._now()
         while True:
             why = await _trouble(db, dsn)
+            if not why and one.why and await _lacks_tables(dsn):
+                log.warning("a region's database is another one now, behind the same address", extra={"database": name})
+                one.why = "is being opened anew"
+                return
             if not why and one.why:
                 log.info("a region's database answers", extra={"database": name})
                 one.why = ""
@@ -262,6 +266,18 @@ def _text(directory: str, secret: str, key: str) -> str:
         # A path of nothing is the working directory's.
         raise FileNotFoundError("no directory is named")
     return (pathlib.Path(directory) / secret / key).read_text(encoding="utf-8").strip()
+
+
+async def _lacks_tables(dsn: str) -> bool:
+    """Whether it is to be made ready once more: an empty one, or one of a backup, in the place of one that was lost.
+
+    Over a connection of its own, as all others may be in use. If it cannot be told now, it is when the next statement fails.
+    """
+    try:
+        async with asyncio.timeout(PROBE_DEADLINE):
+            return bool(await migrate.lacking(dsn))
+    except (errors.BrowserpoolError, TimeoutError):
+        return False
 
 
 async def _trouble(db: connect.Database, dsn: str) -> str:

@@ -35,6 +35,13 @@ async def apply(dsn: str) -> list[str]:
             return missing
 
 
+async def lacking(dsn: str) -> list[str]:
+    """The names of the migrations that the database at ``dsn`` lacks; raises as ``apply``."""
+    with connect.mapped_errors():
+        async with _connected(dsn) as connection:
+            return _missing(await _applied(connection))
+
+
 async def require(db: connect.Database) -> None:
     """Make sure, at the start of a process, that the database has the schema that this version needs.
 
