@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,10 +8,19 @@ import pytest
 from browserpool.store import connect
 from support import postgres
 
+_MOST_WORKERS = 8
+"""Each may have two installations of its own, with their browsers: some 2 GB."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes ``--numprocesses auto`` is: half as many again as there are cores, since tests often wait."""
+    return min(_MOST_WORKERS, max(2, len(os.sched_getaffinity(0)) * 3 // 2))
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
-    """One Postgres for the whole run, with the migrated template in it."""
+    """One Postgres for the whole run (of each process), with the migrated template in it."""
     with postgres.server(**postgres.FAST) as made:
         postgres.make_template(made)
         yield made
