@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,6 +17,12 @@ _MOST_WORKERS = 8
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes ``--numprocesses auto`` is: half as many again as there are cores, since tests often wait."""
     return min(_MOST_WORKERS, max(2, len(os.sched_getaffinity(0)) * 3 // 2))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end, modules and five thousand tests: it took an eighth of the time to walk them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
