@@ -84,7 +84,8 @@ class Server:
                 _halt(pid)
             yield
         finally:
-            for pid in stopped:
+            # It last, since it reaps those that have ended.
+            for pid in reversed(stopped):
                 os.kill(pid, signal.SIGCONT)
 
     def _pg_ctl(self, action: str, *arguments: str) -> None:
