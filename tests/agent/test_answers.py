@@ -35,6 +35,8 @@ class Held:
     http: aiohttp.ClientSession
     clearing: asyncio.Event
     go: asyncio.Event
+    browsers: list[browser.Browser]
+    """Of the contexts that were to be disposed of."""
 
     async def end(self) -> bool:
         """END the session, over a connection of its own that has not to wait for the action's; whether the browser is clean."""
@@ -48,9 +50,10 @@ class Held:
 @pytest.fixture
 async def held(router: agents.Router, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Held]:
     clearing, go = asyncio.Event(), asyncio.Event()
-    dispose = browser.Browser.dispose
+    dispose, seen = browser.Browser.dispose, []
 
     async def held_up(self: browser.Browser, context_id: str) -> None:
+        seen.append(self)
         clearing.set()
         await go.wait()
         await dispose(self, context_id)
@@ -62,7 +65,7 @@ async def held(router: agents.Router, tmp_path: pathlib.Path, monkeypatch: pytes
     async with tasks.beside(agent, name="agent") as running:
         await waiting.until(lambda: any(beat["healthy"] for beat in router.heartbeats), deadline=30)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http:
-            yield Held(address=router.hellos[-1]["address"], http=http, clearing=clearing, go=go)
+            yield Held(address=router.hellos[-1]["address"], http=http, clearing=clearing, go=go, browsers=seen)
         go.set()
         stop.set()
         assert await asyncio.wait_for(running, 30) is app.Exit.DONE
@@ -116,6 +119,43 @@ async def test_nor_does_it_answer_a_second_time(held: Held) -> None:
 def request(body: bytes, more: str = "") -> bytes:
     head = f"POST {CONTENT} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n{more}\r\n"
     return head.encode() + body
+
+
+async def test_a_client_that_leaves_does_not_keep_the_next_page_from_being_made(held: Held) -> None:
+    host, _, port = held.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request(page(2_000_000)))
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+    await asyncio.wait_for(held.clearing.wait(), 10)
+    writer.transport.abort()
+    held.go.set()
+    [browsing] = held.browsers
+    await waiting.until(lambda: browsing._ready is not None, deadline=20)
+    assert await held.end() is True
+
+
+async def test_a_cdp_client_sees_no_page_that_is_made_for_the_next_action(held: Held) -> None:
+    """The answer of an earlier session's action is still on its way."""
+    held.go.set()
+    cdp = agents.token(agents.FIRST_FENCE + 2, kind="cdp")
+    async with held.post(CONTENT, page(2_000_000)) as answer:
+        await asyncio.wait_for(held.clearing.wait(), 10)
+        assert await held.end() is True
+        async with held.http.ws_connect(
+            f"http://{held.address}{agentapi.CDP}", headers=agents.bearer(cdp), max_msg_size=0
+        ) as socket:
+            before = await targets(socket)
+            await answer.read()
+            # Twice what the agent lets pass before it makes a page, and makes it in.
+            await asyncio.sleep(0.5)
+            assert await targets(socket) == before
+
+
+async def targets(socket: aiohttp.ClientWebSocketResponse) -> set[str]:
+    await socket.send_str('{"id": 1, "method": "Target.getTargets"}')
+    while (said := orjson.loads((await socket.receive(timeout=10)).data)).get("id") != 1:
+        pass
+    return {one["targetId"] for one in said["result"]["targetInfos"]}
 
 
 async def test_a_page_is_there_as_long_as_its_answer_is_held() -> None:

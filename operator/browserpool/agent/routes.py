@@ -24,6 +24,7 @@ from browserpool.agent import (
     lines,
     links,
     screening,
+    session,
     tokens,
 )
 from browserpool.agent.recording import records
@@ -87,6 +88,7 @@ class Routes:
         async with contextlib.AsyncExitStack() as until_sent:
             try:
                 async with self._custody.use(token, profile=False) as child, contextlib.AsyncExitStack() as context:
+                    until_sent.callback(_refill_soon, child)
                     try:
                         response = await self._perform(name, body, child, context)
                     except errors.BrowserpoolError as error:
@@ -101,10 +103,9 @@ class Routes:
             except errors.BrowserpoolError as error:
                 if sending is None:
                     raise
-                log.info("a session ended while its page was cleared away", extra={"why": error.message})
+                log.debug("a session ended while its page was cleared away", extra={"why": error.message})
             assert sending is not None, "whatever ended the block before was raised"
             await sending
-        child.browser.refill_soon()
         return response
 
     async def _perform(
@@ -224,6 +225,12 @@ class Routes:
         if kind is not None and token.kind != kind:
             raise errors.Forbidden(f"This claim token is for a session of kind {token.kind!r}, not {kind.value!r}.")
         return token
+
+
+def _refill_soon(child: chromium.Chromium) -> None:
+    """However the action ended. Not where a CDP client has come meanwhile: he would see a page that is not his."""
+    if session.needs_spare(child.traces) and child.browser.connection.failure is None:
+        child.browser.refill_soon()
 
 
 async def _sent(request: web.Request, response: web.Response) -> None:
