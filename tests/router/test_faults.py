@@ -241,37 +241,65 @@ async def test_postgres_away_is_503_in_bounded_time_and_all_is_well_when_it_is_b
         await nothing_held(rig)
 
 
+async def work_of_a_lost_claim(
+    server: postgres.Server, rig: routers.Rig, agent: routers.Agent
+) -> "asyncio.Task[routers.Answer]":
+    """An action that runs, and whose claim a crash has taken back: for the store the browser is ready."""
+    running: list[asyncio.Task[routers.Answer]] = []
+
+    async def lost() -> bool:
+        """Not if something else that was waited for came after the claim."""
+        agent.gate.clear()
+        running.append(rig.background.spawn(rig.post(SHOT, BODY), name="first"))
+        await waiting.until(lambda: agent.running == 1)
+        await asyncio.to_thread(server.restart, "immediate")
+        [row] = await browsers.listing(rig.database)
+        if row.state is states.BrowserState.READY:
+            return row.fence < agent.fence
+        agent.gate.set()
+        assert (await running.pop()).status == 200
+        await rig.until_ready()
+        return False
+
+    await waiting.until(lost, deadline=60)
+    return running[0]
+
+
 async def test_a_claim_that_a_crash_took_back_gives_a_browser_to_nobody_else(
     forgetful_postgres: tuple[postgres.Server, str],
 ) -> None:
-    """For the store the browser is ready, while a caller has it: its agent knows, and refuses who comes next with the same fence."""
     server, dsn = forgetful_postgres
     async with connect.opened(dsn, process="tests") as database, routers.rig(dsn, database) as rig:
         [agent] = await rig.make_pool()
-
-        async def lost() -> bool:
-            """Whether a claim is taken back under its action. Not if something else that was waited for came after it."""
-            agent.gate.clear()
-            running.append(rig.background.spawn(rig.post(SHOT, BODY), name="first"))
-            await waiting.until(lambda: agent.running == 1)
-            await asyncio.to_thread(server.restart, "immediate")
-            [row] = await browsers.listing(database)
-            if row.state is states.BrowserState.READY:
-                return row.fence < agent.fence
-            agent.gate.set()
-            assert (await running.pop()).status == 200
-            await rig.until_ready()
-            return False
-
-        running: list[asyncio.Task[routers.Answer]] = []
-        await waiting.until(lost, deadline=60)
+        first = await work_of_a_lost_claim(server, rig, agent)
         before = len(agent.sessions)
-        running.append(rig.background.spawn(rig.post(SHOT, BODY), name="second"))
-        # The second is refused, and the agent then told that the session of that fence is over: both wait in line for the browser.
+        second = rig.background.spawn(rig.post(SHOT, BODY), name="second")
+        # Its fence is above all that were lost: the first is stopped for it, and goes to the end of the line.
         await waiting.until(lambda: len(agent.sessions) > before, deadline=20)
         agent.gate.set()
-        assert [(await one).status for one in running] == [200, 200]
+        assert [(await one).status for one in (first, second)] == [200, 200]
         assert not agent.overlapping
+        await rig.until_ready()
+        await nothing_held(rig)
+
+
+async def test_nor_does_it_spoil_a_cdp_session_that_is_made_then(
+    forgetful_postgres: tuple[postgres.Server, str],
+) -> None:
+    server, dsn = forgetful_postgres
+    async with connect.opened(dsn, process="tests") as database, routers.rig(dsn, database) as rig:
+        [agent] = await rig.make_pool()
+        first = await work_of_a_lost_claim(server, rig, agent)
+        made = await rig.post("/v1/devtools/browser")
+        assert made.status == 200
+        path = f"/devtools/browser/{made.json['sessionId']}"
+        async with rig.client.ws_connect(rig.ws + path, headers=rig.bearer()) as socket:
+            await socket.send_str("hello")
+            assert (await socket.receive(timeout=10)).data == "hello"
+            assert agent.running == 0
+        agent.gate.set()
+        assert (await rig.request("DELETE", path)).status == 200
+        assert (await first).status == 200
         await rig.until_ready()
         await nothing_held(rig)
 

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from browserpool.model.claims import Outcome, SessionKind
-from browserpool.model.names import NodeName, ZoneName
+from browserpool.model.names import NodeName, RegionName, SessionId, ZoneName
+from browserpool.model.sessions import Held
 from browserpool.model.states import BrowserState as S
 from browserpool.store import browsers, connect, heartbeats, leases, sessions
 from support import fleet as fleets
@@ -105,20 +106,70 @@ async def test_a_browser_whose_claims_were_taken_back_does_not_stay_recycling(se
         claim = (await fleet.claim(f"s{number}", kind=SessionKind.ACTION)).claim
         await leases.release(fleet.db, session_id=claim.session_id, fence=claim.fence, clean=True)
     await crash(server, fleet)
-    again = (await fleet.claim("t", kind=SessionKind.ACTION)).claim
-    assert again.fence == claim.fence - 2, "a fence that its agent has seen"
-    # The agent refuses it; so nobody can say that the browser is clean.
-    await leases.release(fleet.db, session_id=again.session_id, fence=again.fence, clean=False)
+    assert (await fleet.row(agent.browser_id)).fence == claim.fence - 3
+    await fleet.sql("update browsers set state = 'recycling' where browser_id = %s", agent.browser_id)
     reply = await agent.beat(clean_fence=claim.fence)
-    assert (reply.recycle, reply.fence) == (False, claim.fence)
+    assert reply.recycle is False
     assert (await fleet.row(agent.browser_id)).state is S.READY
-    # From now on there are new ones again.
-    assert (await fleet.claim("u", kind=SessionKind.ACTION)).claim.fence == claim.fence + 1
+
+
+async def test_no_fence_is_given_out_twice(server, fleet):
+    """Its agent may still be at work for the last one, and would refuse another session of that fence."""
+    agent = await fleet.ready(0)
+    await registered(fleet, 1)
+    lost = (await fleet.claim("s", kind=SessionKind.ACTION)).claim
+    await crash(server, fleet)
+    late = agent.word()  # said before it was claimed, written after the crash
+    assert not (await heartbeats.write(fleet.db, [late]))[late.browser_id, late.incarnation].recycle
+    claim = (await fleet.claim("t")).claim
+    assert claim.fence > lost.fence + 900
+    await leases.release(fleet.db, session_id=claim.session_id, fence=claim.fence, clean=True)
+    await agent.beat(clean_fence=claim.fence)
+    assert (await fleet.row(agent.browser_id)).fence == claim.fence, "once for a crash"
+
+
+async def test_a_session_that_outlived_the_crash_keeps_its_fence(server, fleet):
+    agent = await fleet.ready(0)
+    claim = (await fleet.claim("s")).claim
+    await crash(server, fleet)
+    await agent.beat()
+    assert (await fleet.row(agent.browser_id)).fence == claim.fence
+    assert await leases.renew(
+        fleet.db, holder=fleets.HOLDER, leases=[Held(session_id=SessionId("s"), fence=claim.fence)]
+    )
+
+
+@pytest.mark.parametrize("where", PLACES)
+@pytest.mark.parametrize("kind", [SessionKind.ACTION, SessionKind.CDP])
+async def test_after_a_crash_a_browser_is_claimed_only_once_its_agent_has_spoken(server, fleet, kind, where):
+    """What its row says was true some time ago: the agent may have seen the next fences."""
+    agents = [await fleet.ready(ordinal) for ordinal in range(2)]
+    await registered(fleet, 2)
+    wanted = {"pool": fleets.POOL, "region": RegionName("eu"), "freshness": 60.0, "most": 9}
+    assert await browsers.ready(fleet.db, **wanted) == 2
+    await crash(server, fleet)
+    assert [(await fleet.row(one.browser_id)).state for one in agents] == [S.READY, S.READY]
+    assert (await fleet.claim("s", kind=kind, **where)).outcome is Outcome.EMPTY
+    assert await browsers.ready(fleet.db, **wanted) == 0
+    await agents[0].beat()
+    assert await browsers.ready(fleet.db, **wanted) == 1
+    claim = (await fleet.claim("s", kind=kind, **where)).claim
+    assert claim.browser_id == agents[0].browser_id
+    assert (await fleet.claim("t", kind=kind, **where)).outcome is Outcome.EMPTY
+
+
+async def test_after_a_stop_in_order_it_is_claimed_at_once(server, fleet):
+    await fleet.ready(0)
+    await asyncio.to_thread(server.restart)
+    assert (await fleet.claim("s")).outcome is Outcome.CLAIMED
 
 
 async def test_a_row_of_a_backup_takes_its_agents_fence_over(fleet):
     agent = await fleet.ready(0)
-    far = (await fleet.row(agent.browser_id)).fence + 1000
+    fence = (await fleet.row(agent.browser_id)).fence
+    far = fence + 1500
+    await agent.beat(clean_fence=far)
+    assert (await fleet.row(agent.browser_id)).fence == fence + 1000, "not all at once: it might be a lie"
     await agent.beat(clean_fence=far)
     assert (await fleet.row(agent.browser_id)).fence == far
     assert (await fleet.claim("s")).claim.fence == far + 1
@@ -135,7 +186,7 @@ async def test_a_claimed_row_keeps_the_fence_of_its_claim(fleet):
 async def test_no_agent_says_which_registration_it_is_of(fleet):
     agent = await fleet.ready(0)
     fence = (await fleet.row(agent.browser_id)).fence
-    for said in (fence + (1 << 32), 2**63 - 1):
+    for said in (fence + (1 << 32), fence + (1 << 32) - 1, fence + (1 << 31), 2**63 - 1):
         await agent.beat(clean_fence=said)
         assert (await fleet.row(agent.browser_id)).fence == fence
     assert (await fleet.claim("s")).claim.fence == fence + 1

@@ -196,6 +196,8 @@ class Agent:
             raise errors.StaleFence("the fence is another session's")
         if token.fence > self.fence:
             self.sessions.append(token.session_id)
+            for work in tuple(self._works):
+                work.cancel()
         self.fence = token.fence
         self.terms.append(token.terms)
         return token
@@ -211,6 +213,8 @@ class Agent:
         if (refusal := self._let_in(request)) is not None:
             await request.read()
             return refusal
+        if superseded := {work for work in self._works if work.cancelling()}:
+            await asyncio.wait(superseded)
         self.served.append((request.match_info["action"], await request.read()))
         async with tasks.beside(self._work(request), name="work") as work:
             self._works.add(work)

@@ -1,6 +1,7 @@
 """A browser as the store has it, and what a registration says of it."""
 
 import dataclasses
+from typing import Final
 
 from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
@@ -14,6 +15,9 @@ from browserpool.model.names import (
     ZoneName,
 )
 from browserpool.model.states import BrowserState
+
+SKIPPED: Final = 1000
+"""By how much a crash of the database moves a browser's fence on (``write_heartbeats`` in the store's schema)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +73,14 @@ class Browser:
     def claims_since(self, fence: Fence | None) -> int:
         """How often it was claimed since its fence was ``fence``; None: since its registration.
 
-        A registration's fence ends in 32 zero bits, and each claim adds one.
+        A registration's fence ends in 32 zero bits, and each claim adds one. A crash of the database takes some back and then adds
+        ``SKIPPED``: what was claimed around it is not known.
         """
         registration = self.fence >> 32 << 32
-        return self.fence - (registration if fence is None else max(fence, registration))
+        if fence is None:
+            return self.fence - registration
+        claims = self.fence - max(fence, registration)
+        return claims if 0 <= claims < SKIPPED else 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

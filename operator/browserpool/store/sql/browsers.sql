@@ -176,6 +176,6 @@ delete from browsers b where b.state = 'gone' and b.state_since < now() - make_i
 select count(*)::integer as number from (
     select from browsers b
     where b.state = 'ready' and b.region_shelf = shelf(%(pool)s, %(region)s, '') and b.healthy
-        and b.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+        and b.last_seen > (select greatest(now() - make_interval(secs => %(freshness)s::double precision), r.since) from remembered r where r.here)
     limit %(most)s
 ) b;

@@ -4,8 +4,8 @@
 -- session fails on its unique index.
 --
 -- A quick action does not wait until its claim is on disk. What a crash of the server then takes back is a moment's claims, and no
--- browser has two callers for it: its agent has seen the fence, and refuses whoever else is given the same one. A CDP session's id is
--- in its client's hands, and has to be there after a crash.
+-- browser has two callers for it: it is claimed again only after its agent has said which fences it has seen (schema.sql, remembered), and the
+-- agent refuses a fence that is another session's. A CDP session's id is in its client's hands, and has to be there after a crash.
 --
 -- The probe walks one partial index from %(slot)s, which is random, and wraps around: claimers seldom meet, and none of them has to
 -- step over the dead entries that a common starting point would pile up.
@@ -28,13 +28,14 @@ where b.ctid = coalesce(
             select c.ctid from browsers c
             where c.state = 'ready' and c.node_shelf = shelf(%(pool)s, %(region)s, 'node/' || %(node)s)
                 and c.slot >= %(slot)s::integer and c.healthy
-                and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+                and c.last_seen > (select greatest(now() - make_interval(secs => %(freshness)s::double precision), r.since) from remembered r where r.here)
             order by c.slot limit 1 for update skip locked
         ),
         (
             select c.ctid from browsers c
             where c.state = 'ready' and c.node_shelf = shelf(%(pool)s, %(region)s, 'node/' || %(node)s)
-                and c.slot < %(slot)s::integer and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+                and c.slot < %(slot)s::integer and c.healthy
+                and c.last_seen > (select greatest(now() - make_interval(secs => %(freshness)s::double precision), r.since) from remembered r where r.here)
             order by c.slot limit 1 for update skip locked
         )
     )
@@ -66,13 +67,14 @@ where b.ctid = coalesce(
             select c.ctid from browsers c
             where c.state = 'ready' and c.region_shelf = shelf(%(pool)s, %(region)s, '')
                 and c.slot >= %(slot)s::integer and c.healthy
-                and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+                and c.last_seen > (select greatest(now() - make_interval(secs => %(freshness)s::double precision), r.since) from remembered r where r.here)
             order by c.slot limit 1 for update skip locked
         ),
         (
             select c.ctid from browsers c
             where c.state = 'ready' and c.region_shelf = shelf(%(pool)s, %(region)s, '')
-                and c.slot < %(slot)s::integer and c.healthy and c.last_seen > now() - make_interval(secs => %(freshness)s::double precision)
+                and c.slot < %(slot)s::integer and c.healthy
+                and c.last_seen > (select greatest(now() - make_interval(secs => %(freshness)s::double precision), r.since) from remembered r where r.here)
             order by c.slot limit 1 for update skip locked
         )
     )

@@ -289,6 +289,16 @@ execute function record_ended_session();
 create view stale_regions as
 select w.region from region_writers w where w.stale and w.recorded_at > now() - interval '10 seconds';
 
+-- Written by: routers, with heartbeats (write_heartbeats() below). Since when this server has remembered all that it said it had written. A
+-- crash may lose the last moment of that, a standby that takes over too, and a backup much more: all three empty a table that is not
+-- logged. What a row then says of its browser counts only once its agent has spoken again; without a row here, no browser's does.
+create unlogged table remembered (
+    here boolean primary key default true check (here),  -- one row, no more
+    since timestamptz not null
+);
+
+insert into remembered (since) values ('-infinity');
+
 -- Locks the nearest ready browser and says where its row is; null: there is none, or others have locked them all.
 --
 -- From a random slot on and around, as in leases.sql, which has the statements for what is usual.
@@ -364,7 +374,7 @@ create function claim(
 ) language plpgsql set enable_seqscan = off set enable_sort = off as $$
 #variable_conflict use_column
 declare
-    seen_after timestamptz := now() - make_interval(secs => p_freshness);
+    seen_after timestamptz := (select greatest(now() - make_interval(secs => p_freshness), r.since) from remembered r where r.here);
     ends_at timestamptz := now() + make_interval(secs => p_max_lifetime);
     held text;
     over boolean;
@@ -431,9 +441,10 @@ $$;
 -- A heartbeat changes the state from starting or recycling to ready, and nothing else, and only if its agent says that it is clean
 -- after the row's own fence. The row is read again under its lock, so a claim that came first is seen.
 --
--- An agent may be clean after a later fence than the row has: that of a claim which a crash of this server, a standby's taking over or
--- a backup's being restored has taken back. The next claims' fences must not be those that the agent has seen, and would refuse: the
--- row takes the agent's over, unless it is claimed. (The upper half says which registration it is, and is no agent's to change.)
+-- An agent may have seen later fences than the row has: those of claims that a crash of this server, a standby's taking over or a
+-- backup's being restored has taken back. Given them again, it would refuse. So the row's fence, unless it is claimed, goes a thousand
+-- up with the first heartbeat after a crash, more than can be claimed in the moment that is lost; and to the one that its agent is
+-- clean after, but only so far at once, and never near the next registration's: it may be a lie.
 --
 -- It is not waited for until this is on disk: what a crash takes back, the next heartbeats say again.
 create function write_heartbeats(
@@ -444,8 +455,15 @@ language plpgsql
 set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
 as $$
 #variable_conflict use_column
+declare
+    lost_before timestamptz;
 begin
     perform set_config('synchronous_commit', 'off', true);
+    if not exists (select from remembered r where r.here) then
+        -- What this very statement writes is remembered.
+        insert into remembered (since) values (now() - interval '1 microsecond') on conflict do nothing;
+    end if;
+    lost_before := (select r.since from remembered r where r.here);
     return query
     update browsers b set
         sequence = beat.sequence,
@@ -456,8 +474,11 @@ begin
         memory_bytes = beat.memory_bytes,
         last_seen = now(),
         fence = case
-            when b.state <> 'claimed' and beat.clean_fence > b.fence and beat.clean_fence >> 32 = b.fence >> 32 then beat.clean_fence
-            else b.fence
+            when b.state = 'claimed' then b.fence
+            else greatest(
+                b.fence + case when b.last_seen < lost_before then 1000 else 0 end,
+                case when beat.clean_fence >> 31 = b.fence >> 32 << 1 then least(beat.clean_fence, b.fence + 1000) end
+            )
         end,
         state = case
             when b.state in ('starting', 'recycling') and beat.healthy and beat.clean_fence >= b.fence then 'ready'
