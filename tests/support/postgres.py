@@ -68,6 +68,8 @@ class Server:
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
         self.start()
+        if mode == "immediate":
+            _forget_the_crash(self)
 
     @contextlib.contextmanager
     def hung(self) -> Iterator[None]:
@@ -195,6 +197,12 @@ def make_template(on: Server) -> None:
     with psycopg.connect(on.dsn(), autocommit=True) as connection:
         connection.execute(f"create database {_TEMPLATE}")
     asyncio.run(migrate.apply(on.dsn(_TEMPLATE)))
+
+
+def _forget_the_crash(on: Server) -> None:
+    """Databases that are cloned from now on are as of a server that has never crashed."""
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(on.dsn(_TEMPLATE), autocommit=True) as template:
+        template.execute("insert into remembered (since) values ('-infinity') on conflict do nothing")
 
 
 @contextlib.contextmanager
