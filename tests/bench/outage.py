@@ -1,16 +1,21 @@
 """How fast claims leave a region whose database has stopped, and how fast they come back; the other region's go on meanwhile."""
 
 import asyncio
+import contextlib
+import itertools
 import statistics
+
+import psycopg
 
 from bench import figures, pgbench
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors
 from browserpool.model.databases import HOME as OWN
 from browserpool.model.databases import DatabaseName
-from browserpool.model.names import HolderId, PoolName, RegionName, SessionId
+from browserpool.model.heartbeats import Heartbeat
+from browserpool.model.names import BrowserId, HolderId, Incarnation, PoolName, RegionName, SessionId
 from browserpool.store import claims as store
-from browserpool.store import connect, databases, leases
+from browserpool.store import connect, databases, heartbeats, leases
 from support import postgres
 
 ROUNDS = 8
@@ -18,6 +23,9 @@ BROWSERS = 2_000
 PACE = 0.01
 """Seconds between two claims: no figure is finer than this."""
 DEADLINE = 60.0
+BEAT_EVERY = 5.0
+TOGETHER = 20
+"""Browsers whose heartbeats are written together."""
 EU = DatabaseName("eu/dsn")
 
 
@@ -29,6 +37,7 @@ def request():
     # The backup is a region of the same name here: what tells the two apart is the database that answers.
     return claims.ClaimRequest(
         session_id=fresh_id(), pool=PoolName("bench"), region=RegionName("eu"), backup=RegionName("eu"), spill_when_stale=True,
+        spill_when_empty=True,
         kind=claims.SessionKind.ACTION, keep_alive=10, holder=HolderId("bench"), databases=(EU,), backup_databases=(OWN,),
     )  # fmt: skip
 
@@ -73,6 +82,25 @@ class Clients:
         return self._served[database]
 
 
+async def beat(stores):
+    """What the region's agents say, each every ``BEAT_EVERY`` seconds: after a crash no browser is claimed before it has spoken."""
+    for sequence in itertools.count(1):
+        for first in range(1, BROWSERS, TOGETHER):
+            said = [
+                Heartbeat(
+                    browser_id=BrowserId(f"bench-eu-{number}"),
+                    incarnation=Incarnation(1),
+                    sequence=sequence,
+                    healthy=True,
+                    clean_fence=0,
+                )
+                for number in range(first, first + TOGETHER)
+            ]
+            with contextlib.suppress(errors.Unavailable):
+                await heartbeats.write(stores.of(EU), said)
+            await asyncio.sleep(BEAT_EVERY * TOGETHER / BROWSERS)
+
+
 async def measure(home_dsn, server, progress):
     went, came = [], []
     async with (
@@ -86,6 +114,7 @@ async def measure(home_dsn, server, progress):
         await stores.tried(within=DEADLINE)
         clients = Clients(stores, background)
         background.spawn(clients.run(), name="claims")
+        background.spawn(beat(stores), name="heartbeats")
         for _ in progress(range(ROUNDS), "a database stops"):
             await clients.first_in(EU)
             await asyncio.sleep(chance.jitter(databases.PROBE_EVERY / 2, share=1))
@@ -107,6 +136,8 @@ def run(progress):
         with postgres.clone(server) as eu_dsn:
             for dsn in (home_dsn, eu_dsn):
                 pgbench.fill(dsn, BROWSERS)
+            with psycopg.connect(eu_dsn, autocommit=True) as connection:
+                connection.execute("update browsers set last_seen = now()")
             folder = server.folder / "secrets" / "eu"
             folder.mkdir(parents=True)
             (folder / "dsn").write_text(eu_dsn)
