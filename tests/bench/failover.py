@@ -5,13 +5,14 @@ lag grows. Claims are asked for all the time; the region has ready browsers thro
 """
 
 import asyncio
+import contextlib
 import statistics
 
 import psycopg
 
 from bench import figures, fleet, pgbench
 from browserpool.lib import chance, clock, tasks
-from browserpool.model import claims
+from browserpool.model import claims, errors
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId
 from browserpool.store import connect, heartbeats, leases
 from support import waiting
@@ -59,7 +60,8 @@ class Clients:
             if answer.claim is not None:
                 if (reached := self._served.pop(answer.claim.region, None)) is not None:
                     reached.set_result(now)
-                await leases.release(self._db, session_id=wanted.session_id, fence=answer.claim.fence, clean=True)
+                with contextlib.suppress(errors.Unavailable):  # it may have claimed the very row that is locked
+                    await leases.release(self._db, session_id=wanted.session_id, fence=answer.claim.fence, clean=True)
             await asyncio.sleep(PACE)
 
     def first_in(self, region):
