@@ -146,9 +146,11 @@ async def _nothing(db: connect.Database) -> bool:
     return await alive(db) == {}
 
 
+@pytest.mark.parametrize("name", ["eu", "another"])
 async def test_a_regions_database_that_is_lost_for_good_is_replaced_by_an_empty_one(
-    up: stack.Stack, server: postgres.Server
+    up: stack.Stack, server: postgres.Server, tmp_path: pathlib.Path, name: str
 ) -> None:
+    """Behind the same address, or by another connection string."""
     async with up.client() as http:
         async with connect.opened(server.dsn("eu"), process="test") as eu:
             await ready(eu, 2)
@@ -159,9 +161,10 @@ async def test_a_regions_database_that_is_lost_for_good_is_replaced_by_an_empty_
         await asyncio.to_thread(server.start)
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
             connection.execute("drop database eu with (force)")
-            connection.execute("create database eu")
+            connection.execute(f"create database {name}")
+        (tmp_path / "eu-db" / "dsn").write_text(server.dsn(name))
         await waiting.until(lambda: _served_by_eu(http), deadline=LONG, every=0.5)
-        async with connect.opened(server.dsn("eu"), process="test") as eu:
+        async with connect.opened(server.dsn(name), process="test") as eu:
             await ready(eu, 2)
         assert len(before & {one.pid for one in up.agents()}) == 1, "all but that of region us are others"
     await up.whole()

@@ -35,6 +35,9 @@ _TEMPLATE = "browserpool_template"
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """For tests that do not measure: nothing of theirs has to outlive a power cut."""
 
+FORGETFUL = {"fsync": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
+"""A crash of it loses all that nobody waited for. Without fsync a crash of the server alone loses neither more nor less."""
+
 _MEMORY = pathlib.Path("/dev/shm")
 _ROOM = 1024**3
 """Bytes that have to be free in memory: a server takes 60 to 200 MB, and there are several at once."""

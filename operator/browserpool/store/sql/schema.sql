@@ -459,11 +459,12 @@ declare
     lost_before timestamptz;
 begin
     perform set_config('synchronous_commit', 'off', true);
-    if not exists (select from remembered r where r.here) then
-        -- What this very statement writes is remembered.
-        insert into remembered (since) values (now() - interval '1 microsecond') on conflict do nothing;
-    end if;
     lost_before := (select r.since from remembered r where r.here);
+    if lost_before is null then
+        -- What this very statement writes is remembered. Another writer may have been first.
+        insert into remembered (since) values (now() - interval '1 microsecond') on conflict do nothing;
+        lost_before := (select r.since from remembered r where r.here);
+    end if;
     return query
     update browsers b set
         sequence = beat.sequence,
