@@ -3,12 +3,16 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from browserpool.model import agentapi
 from support import agents, waiting
 
+NOT_TO_BE_READY = {"aiohttp", "prometheus_client", "pydantic", "pyppeteer.launcher"}
+"""What takes longer to import than Chromium takes to start, and is needed by requests alone."""
 SLOW = {"html": "<p>slow</p>", "waitForTimeout": 30_000}
 
 
@@ -22,6 +26,12 @@ async def test_it_says_hello_and_then_that_it_is_healthy_and_clean(agent, router
     assert router.newest["memory_bytes"] > 10_000_000
     numbers = [beat["sequence"] for beat in router.heartbeats]
     assert numbers == sorted(set(numbers))
+
+
+def test_what_only_requests_need_is_not_imported_before_it_is_ready():
+    loaded = "import sys; from browserpool.agent import __main__, app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, timeout=60)
+    assert NOT_TO_BE_READY & set(done.stdout.split()) == set()
 
 
 async def test_probes_and_metrics(agent):

@@ -10,10 +10,9 @@ import psycopg
 from bench import figures, pgbench
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors
-from browserpool.model.databases import HOME as OWN
-from browserpool.model.databases import DatabaseName
 from browserpool.model.heartbeats import Heartbeat
-from browserpool.model.names import BrowserId, HolderId, Incarnation, PoolName, RegionName, SessionId
+from browserpool.model.names import HOME as OWN
+from browserpool.model.names import BrowserId, DatabaseName, HolderId, Incarnation, PoolName, RegionName, SessionId
 from browserpool.store import claims as store
 from browserpool.store import connect, databases, heartbeats, leases
 from support import postgres

@@ -9,8 +9,7 @@ import pytest
 from browserpool.controller import apply, chronicle, events, installation, kube, mirror, records, statuses, wanted
 from browserpool.controller.desired import notices, plan, seen, status, template
 from browserpool.model import errors
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
 from browserpool.store import browsers, databases, everywhere, regions

@@ -6,8 +6,7 @@ import dataclasses
 from browserpool.controller import apply, installation
 from browserpool.controller.desired import plan, seen
 from browserpool.local import up
-from browserpool.model.databases import DatabaseName
-from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import BrowserId, DatabaseName, NodeName, PoolName, RegionName, ZoneName
 from browserpool.store import browsers, databases
 from support import postgres, waiting
 

@@ -15,7 +15,7 @@ from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, claims, credentials, errors, names, pool
-from browserpool.model.databases import DatabaseName
+from browserpool.model.names import DatabaseName
 from browserpool.router import app, target
 from browserpool.router import holding as holding_module
 from browserpool.store import (

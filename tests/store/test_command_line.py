@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from browserpool.model import credentials, errors
-from browserpool.model.databases import DatabaseName
+from browserpool.model.names import DatabaseName
 from browserpool.store import connect, migrate_regions, region_databases, tokens
 
 

@@ -11,7 +11,7 @@ import pytest
 from browserpool.lib import clock, tasks
 from browserpool.model import errors, sessions
 from browserpool.model.claims import Outcome
-from browserpool.model.databases import HOME, DatabaseName
+from browserpool.model.names import HOME, DatabaseName
 from browserpool.store import claims, connect, databases, everywhere, leases, migrate, pools
 from browserpool.store import sessions as stored
 from support import fleet as fleets

@@ -13,8 +13,7 @@ import yaml
 from browserpool import metrics
 from browserpool.controller import crds
 from browserpool.controller.desired import seen, status, template, versions
-from browserpool.model.databases import HOME
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import HOME, BrowserId, PoolName, RegionName
 from browserpool.model.pool import BrowserPool, Region
 from browserpool.model.states import BrowserState
 from support import charts

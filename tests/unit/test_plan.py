@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 
 from browserpool.controller.desired import blind, plan, rollout, seen, template
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool, UpdateStrategy
 from browserpool.model.states import BrowserState
 

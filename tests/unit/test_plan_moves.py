@@ -9,8 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from browserpool.controller import observe
 from browserpool.controller.desired import blind, plan, seen
 from browserpool.model.browsers import Browser
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, Fence, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, Fence, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
 

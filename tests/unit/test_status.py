@@ -8,8 +8,7 @@ from browserpool.controller import observe
 from browserpool.controller.desired import seen, status, template
 from browserpool.local import nodes, show
 from browserpool.model.browsers import Browser
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, Fence, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, Fence, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.regions import RegionStatus
 from browserpool.model.states import BrowserState

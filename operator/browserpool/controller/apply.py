@@ -13,8 +13,7 @@ from typing import Protocol
 from browserpool.controller.desired import plan, seen
 from browserpool.model import errors
 from browserpool.model.browsers import Location, Registration
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, PoolName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, PoolName
 from browserpool.store import browsers, connect, databases
 
 log = logging.getLogger(__name__)

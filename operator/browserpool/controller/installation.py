@@ -5,7 +5,7 @@ import logging
 
 from browserpool.lib import clock
 from browserpool.model import errors
-from browserpool.model.databases import HOME, DatabaseName
+from browserpool.model.names import HOME, DatabaseName
 from browserpool.store import connect, databases, installation, migrate
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,7 @@ from typing import Final
 from browserpool.controller import installation, observe, records
 from browserpool.controller.desired import blind
 from browserpool.model.browsers import Browser
-from browserpool.model.databases import DatabaseName
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import BrowserId, DatabaseName, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.store import databases, everywhere
 

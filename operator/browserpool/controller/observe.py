@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from browserpool.controller.desired import seen, settling
 from browserpool.lib import clock
 from browserpool.model.browsers import Browser
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 from browserpool.model.states import BrowserState
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from browserpool.controller.desired import labels, seen
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, NodeName, PoolName, RegionName, ZoneName
 
 _BEGINNING = frozenset({"ContainerCreating", "PodInitializing"})
 """Reasons of a container that waits as each does in its first seconds."""

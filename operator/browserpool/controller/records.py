@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.model.browsers import Browser
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import PoolName, RegionName
+from browserpool.model.names import HOME, DatabaseName, PoolName, RegionName
 from browserpool.model.nodes import Node
 from browserpool.model.pool import BrowserPool, PoolSpec
 from browserpool.model.states import BrowserState

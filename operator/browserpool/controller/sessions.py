@@ -20,8 +20,7 @@ from browserpool.controller import events, kube
 from browserpool.controller.desired import notices, session, session_status
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import PoolName, RegionName, SessionId
+from browserpool.model.names import HOME, DatabaseName, PoolName, RegionName, SessionId
 from browserpool.model.sessions import Past, Session
 from browserpool.store import claims as claiming
 from browserpool.store import connect, databases, everywhere, leases, nodes, pools, region_databases, tokens

@@ -16,8 +16,7 @@ from browserpool.controller.desired import plan, seen, template
 from browserpool.lib import clock, plain, tasks
 from browserpool.local import directory, nodes, processes
 from browserpool.model import credentials
-from browserpool.model.databases import DatabaseName
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import BrowserId, DatabaseName, PoolName, RegionName
 from browserpool.model.pool import BrowserPool
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ ROUTER_RECORDING = "/internal/v1/recording"
 """POST ``{browser_id, session_id, number, final, events}``: a part of a session's recording. 200 ``{more}``: whether to go on."""
 
 DATABASE = "X-Browserpool-Database"
-"""Header of an agent's calls to a router: the database that its browser is registered in (``databases.DatabaseName``); none: the
+"""Header of an agent's calls to a router: the database that its browser is registered in (``names.DatabaseName``); none: the
 installation's own."""
 
 RENEW = "/v1/sessions/{session}/renew"

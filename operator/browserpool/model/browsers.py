@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Final
 
-from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
+    HOME,
     BrowserId,
+    DatabaseName,
     Fence,
     Incarnation,
     NodeName,

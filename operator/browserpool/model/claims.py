@@ -5,9 +5,10 @@ import datetime
 import enum
 
 from browserpool.model import terms as session_terms
-from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
+    HOME,
     BrowserId,
+    DatabaseName,
     Fence,
     HolderId,
     NodeName,

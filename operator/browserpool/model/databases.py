@@ -3,15 +3,12 @@
 Pools, tokens, nodes, what is cached, crawls, outcomes: all that belongs to no region is in the installation's own database.
 """
 
-from typing import Annotated, Final, NewType
+from typing import Annotated
 
 from pydantic import Field
 
 from browserpool.model.manifests import Part
-
-DatabaseName = NewType("DatabaseName", str)
-"""``<Secret's name>/<key>``; empty: the installation's own."""
-HOME: Final = DatabaseName("")
+from browserpool.model.names import HOME, DatabaseName
 
 
 class DatabaseSecretKey(Part):

@@ -1,7 +1,7 @@
 """Identifiers. Each is text or a number on the wire; the types keep one from standing where another belongs."""
 
 import re
-from typing import NewType
+from typing import Final, NewType
 
 PoolName = NewType("PoolName", str)
 RegionName = NewType("RegionName", str)
@@ -12,6 +12,10 @@ BrowserId = NewType("BrowserId", str)
 SessionId = NewType("SessionId", str)
 """Chosen by the caller of a claim, unique; a UUID unless a client brings its own."""
 TokenName = NewType("TokenName", str)
+DatabaseName = NewType("DatabaseName", str)
+"""``<Secret's name>/<key>``; empty: the installation's own. See ``databases``."""
+HOME: Final = DatabaseName("")
+"""The installation's own database."""
 HolderId = NewType("HolderId", str)
 """The process that holds a lease (a router's instance); for people and for clean-up, never for trust."""
 Fence = NewType("Fence", int)

@@ -13,10 +13,10 @@ from pydantic import Field
 from browserpool.model import databases, elsewhere, names
 from browserpool.model.autoscaling import Autoscaling
 from browserpool.model.canary import Canary
-from browserpool.model.databases import DatabaseName, DatabaseSecretKey, Former
+from browserpool.model.databases import DatabaseSecretKey, Former
 from browserpool.model.egress import Egress
 from browserpool.model.manifests import Part
-from browserpool.model.names import PoolName, RegionName
+from browserpool.model.names import DatabaseName, PoolName, RegionName
 from browserpool.model.quantities import Duration, IntOrPercent
 from browserpool.model.refill import Refill
 
@@ -342,7 +342,7 @@ class PoolSpec(Part):
     def databases(self, name: RegionName) -> tuple[DatabaseName, ...]:
         """Where browsers of the region of that name may be; of one that the pool does not have: in the installation's own database."""
         found = self.region(name)
-        return (databases.HOME,) if found is None else found.databases
+        return (names.HOME,) if found is None else found.databases
 
     def region(self, name: RegionName) -> Region | None:
         """The region of that name."""

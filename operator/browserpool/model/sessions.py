@@ -5,9 +5,10 @@ import datetime
 
 from browserpool.model import terms as session_terms
 from browserpool.model.claims import CloseReason, SessionKind
-from browserpool.model.databases import HOME, DatabaseName
 from browserpool.model.names import (
+    HOME,
     BrowserId,
+    DatabaseName,
     Fence,
     HolderId,
     NodeName,

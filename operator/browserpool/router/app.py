@@ -12,8 +12,7 @@ from aiohttp import web
 from browserpool.lib import chance, clock, listening, tasks
 from browserpool.lib import web as lib_web
 from browserpool.model import claims, errors, tokens
-from browserpool.model.databases import DatabaseName
-from browserpool.model.names import HolderId
+from browserpool.model.names import DatabaseName, HolderId
 from browserpool.router import (
     agents,
     answers,

@@ -13,8 +13,7 @@ from browserpool.lib import clock
 from browserpool.model import credentials, errors, pool
 from browserpool.model import nodes as model_nodes
 from browserpool.model import tokens as model
-from browserpool.model.databases import DatabaseName
-from browserpool.model.names import NodeName, PoolName
+from browserpool.model.names import DatabaseName, NodeName, PoolName
 from browserpool.store import connect, nodes, pools, region_databases, tokens
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,7 @@ from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import claims, errors, pool, states
 from browserpool.model import sessions as model
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import HolderId, SessionId
+from browserpool.model.names import HOME, DatabaseName, HolderId, SessionId
 from browserpool.router import agents, dbclock, holding, outcomes, quotas, sharing, target, waiting
 from browserpool.store import claims as store
 from browserpool.store import databases, leases, sessions

@@ -15,8 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from browserpool.lib import clock, tasks
 from browserpool.model import claims, errors
 from browserpool.model import sessions as model
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import HolderId, PoolName, SessionId, TokenName
+from browserpool.model.names import HOME, DatabaseName, HolderId, PoolName, SessionId, TokenName
 from browserpool.router import agents
 from browserpool.store import connect, databases, everywhere, leases, sessions
 

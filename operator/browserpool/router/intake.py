@@ -8,8 +8,7 @@ from aiohttp import web
 from browserpool.lib import web as lib_web
 from browserpool.model import agentapi, errors
 from browserpool.model import heartbeats as model
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId
+from browserpool.model.names import HOME, BrowserId, DatabaseName
 from browserpool.router import door, services
 from browserpool.store import browsers
 

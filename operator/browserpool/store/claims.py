@@ -6,8 +6,7 @@ from typing import Final
 
 from browserpool.model import errors
 from browserpool.model.claims import ClaimAnswer, ClaimRequest, Locality, Outcome
-from browserpool.model.databases import DatabaseName
-from browserpool.model.names import SessionId
+from browserpool.model.names import DatabaseName, SessionId
 from browserpool.store import connect, databases, leases, sessions
 
 SPILL_AFTER: Final = 1.0

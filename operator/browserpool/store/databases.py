@@ -16,7 +16,7 @@ from typing import Final
 from browserpool import metrics
 from browserpool.lib import chance, clock, tasks
 from browserpool.model import databases, errors
-from browserpool.model.databases import HOME, DatabaseName
+from browserpool.model.names import HOME, DatabaseName
 from browserpool.store import connect, migrate, sessions
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,7 @@ from typing import TypeVar
 from browserpool.lib import tasks
 from browserpool.model import errors, recordings, sessions
 from browserpool.model.browsers import Browser, Count
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
+from browserpool.model.names import HOME, DatabaseName, HolderId, PoolName, RegionName, SessionId, TokenName
 from browserpool.model.regions import RegionStatus
 from browserpool.model.tokens import Day
 from browserpool.store import browsers, connect, databases, leases, regions, usage

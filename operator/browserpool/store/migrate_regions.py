@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from browserpool.model import errors
-from browserpool.model.databases import DatabaseName
+from browserpool.model.names import DatabaseName
 from browserpool.store import connect, databases, migrate, region_databases
 
 DEADLINE: Final = 60.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from browserpool.model.databases import DatabaseName
+from browserpool.model.names import DatabaseName
 from browserpool.store import connect, queries
 
 _SQL = queries.topic("region_databases")

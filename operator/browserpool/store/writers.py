@@ -9,8 +9,7 @@ from typing import Final
 
 from browserpool.model import databases as model
 from browserpool.model import errors
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import HolderId, PoolName, RegionName
+from browserpool.model.names import HOME, DatabaseName, HolderId, PoolName, RegionName
 from browserpool.model.pool import PoolSpec
 from browserpool.store import connect, heartbeats, regions
 

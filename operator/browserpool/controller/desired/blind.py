@@ -8,8 +8,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from browserpool.model import databases
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import RegionName
+from browserpool.model.names import HOME, DatabaseName, RegionName
 from browserpool.model.pool import BrowserPool
 
 

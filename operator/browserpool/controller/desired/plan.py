@@ -17,8 +17,7 @@ from collections.abc import Collection
 
 from browserpool.controller.desired import failing, pace, rollout, seen, versions
 from browserpool.model import names
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, PoolName, RegionName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, PoolName, RegionName
 from browserpool.model.pool import BrowserPool, PoolSpec, Region, UpdateStrategyType
 from browserpool.model.states import BrowserState
 

@@ -12,8 +12,7 @@ import orjson
 
 from browserpool.controller.desired import labels, merge, shards
 from browserpool.model import names
-from browserpool.model.databases import HOME
-from browserpool.model.names import RegionName
+from browserpool.model.names import HOME, RegionName
 from browserpool.model.pool import BrowserPool, Region
 
 CONTAINER: Final = "browser"

@@ -3,8 +3,7 @@
 import dataclasses
 import enum
 
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId, NodeName, PoolName, RegionName, ZoneName
+from browserpool.model.names import HOME, BrowserId, DatabaseName, NodeName, PoolName, RegionName, ZoneName
 from browserpool.model.states import BrowserState
 
 

@@ -15,8 +15,7 @@ import pydantic
 from browserpool.controller.desired import session_status
 from browserpool.model import claims, nodes, session_object, sessions, tokens
 from browserpool.model import pool as manifest
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import HolderId, NodeName, PoolName, RegionName, SessionId, TokenName
+from browserpool.model.names import HOME, DatabaseName, HolderId, NodeName, PoolName, RegionName, SessionId, TokenName
 
 PREFIX: Final = "bs-"
 """Of the ids of objects' sessions. Routers choose UUIDs."""

@@ -5,7 +5,7 @@ import hashlib
 import orjson
 
 from browserpool.model.canary import Canary
-from browserpool.model.databases import HOME
+from browserpool.model.names import HOME
 from browserpool.model.pool import BrowserPool, PoolSpec, Region
 
 

@@ -22,8 +22,7 @@ from browserpool.controller import podstate
 from browserpool.controller.desired import labels
 from browserpool.controller.webhooks import review
 from browserpool.model import errors
-from browserpool.model.databases import HOME, DatabaseName
-from browserpool.model.names import BrowserId
+from browserpool.model.names import HOME, BrowserId, DatabaseName
 from browserpool.model.states import BrowserState
 from browserpool.store import browsers, databases
 
