@@ -76,6 +76,8 @@ class Agent:
             changed=self.heart.changed,
             ahead=self._make_ahead,
         )
+        self.known = asyncio.Event()
+        """Set once a router has taken a heartbeat."""
         self.checker = tokens.Checker(browser_id=browser_id, claim_key=wanted.claim_key, database_clock=self.clock)
 
     def _make_ahead(self, spare: bool) -> None:  # noqa: FBT001 - a callback's
@@ -130,6 +132,7 @@ class Agent:
         await self.heart.beat(welcome.incarnation)
 
     def _heard(self, reply: Reply) -> None:
+        self.known.set()
         self.clock.learn(reply.now)
         if reply.recycle:
             self.custody.end_by_store(Fence(reply.fence))
@@ -171,7 +174,7 @@ async def run(
                     alive=agent.alive,
                     missing=agent.missing,
                 )
-                async with front.serving(parts, sockets=sockets, grace=wanted.grace):
+                async with front.serving(parts, sockets=sockets, grace=wanted.grace, known=agent.known):
                     # Now that nothing waits for it: what agents that were killed have left on this machine.
                     background.spawn(asyncio.to_thread(homes.sweep, wanted.data_dir), name="sweep homes")
                     ends = {

@@ -1,8 +1,8 @@
 """What routers connect to: sockets that listen from the start, and the servers behind them as soon as those are imported.
 
-While the event loop waits for Chromium and speaks to the router, a thread imports aiohttp, pydantic and what is built on them, which takes
-longer than both. A router may therefore hear of a browser some moments before it is served: whoever connects then waits in the
-kernel's queue.
+Aiohttp, pydantic and what is built on them take longer to import than all that is to be done before a router hears of this browser,
+and slow that down even in a thread of their own: so they are imported after it. A router therefore hears of a browser some moments
+before it is served: whoever connects then waits in the kernel's queue.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from browserpool.lib import listening
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 0.1
+"""Seconds after which we are served though no router knows us: it may be away, or Chromium slow, and there is time then."""
 _TURN = 0.0005
 """Seconds after which the thread that imports lets the event loop have its turn; ten times as long is usual."""
 
@@ -63,8 +65,16 @@ def opened(wanted: settings.AgentSettings, *, guard: proxy.Guard) -> Iterator[So
 
 
 @contextlib.asynccontextmanager
-async def serving(parts: Parts, *, sockets: Sockets, grace: float) -> AsyncIterator[None]:
-    """Import the servers and serve while the block runs; running requests get ``grace`` seconds at its end."""
+async def serving(
+    parts: Parts, *, sockets: Sockets, grace: float, known: asyncio.Event, patience: float = PATIENCE
+) -> AsyncIterator[None]:
+    """Import the servers and serve while the block runs; running requests get ``grace`` seconds at its end.
+
+    That waits until ``known`` is set, but no longer than ``patience`` seconds.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await known.wait()
     with _others_first():
         servers = await asyncio.to_thread(_import_servers)
     meters.load()
