@@ -19,10 +19,11 @@ function binding(router, headers) {
   };
 }
 
-// Node's fetch does not upgrade; a Worker's does, and answers with a socket that is silent until it is accepted.
+// Node's fetch does not upgrade; a Worker's does, and answers with a socket that is silent until it is accepted. Each message is a task of its
+// own there, as the web's standard has it; ws would hand on in one all that came at once, and playwright miss what the first of them promised.
 function upgraded(url, { Upgrade: _, ...headers }) {
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, { headers, maxPayload: 0 });
+    const socket = new WebSocket(url, { headers, maxPayload: 0, allowSynchronousEvents: false });
     socket.binaryType = 'arraybuffer';
     socket.once('unexpected-response', (_request, answer) => reject(new Error(`the upgrade was answered ${answer.statusCode}`)));
     socket.once('error', reject);
