@@ -21,7 +21,7 @@ from browserpool import metrics
 from browserpool.lib import clock
 from browserpool.model import errors
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
-from browserpool.router import relay
+from browserpool.router import relay, worker_frames
 from browserpool.router.spilling import breaker, rules
 from browserpool.store import connect, regions, remote_sessions
 from support import maker, postgres, refusing, routers, rude, sidecars, waiting
@@ -648,6 +648,88 @@ async def test_a_session_whose_client_left_before_it_was_made_is_ended(near: rou
         other.gate.set()
         await waiting.until(lambda: other.ended == other.made)
         assert await remote_sessions.get(near.database, SessionId(other.made[0])) is None
+
+
+# ---------------------------------------------------------------- a Worker's binding
+async def acquired(rig: routers.Rig, *, secret: str | None = None, **query: str) -> str:
+    answer = await rig.request("GET", "/v1/acquire", params=query, secret=secret)
+    assert (answer.status, answer.headers["X-Browserpool-Locality"]) == (200, "remote")
+    return str(answer.json["sessionId"])
+
+
+async def speaks(socket: aiohttp.ClientWebSocketResponse, message: bytes) -> None:
+    """In chunks, as older clients do, and with their pings in between."""
+    for frame in worker_frames.chunks(message):
+        await socket.send_str("ping")
+        await socket.send_bytes(frame)
+
+
+async def hears(socket: aiohttp.ClientWebSocketResponse) -> bytes:
+    assembly = worker_frames.Assembly()
+    while (message := assembly.add(await socket.receive_bytes(timeout=10))) is None:
+        pass
+    return message
+
+
+async def test_an_older_client_acquires_and_connects_in_the_other_cluster(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = await acquired(near, keep_alive="45000")
+    [held] = far.running.services.claiming.holding.all()
+    assert (held.session_id, held.keep_alive) == (session_id, 45.0)
+    for message in (b'{"id":1}', "é".encode() * 800_000):
+        socket = await launched(near, f"/v1/connectDevtools?browser_session={session_id}")
+        await speaks(socket, message)
+        assert await hears(socket) == message
+        await socket.close()
+    socket = await launched(near, f"/v1/connectDevtools?browser_session={session_id}")
+    await speaks(socket, b'{"id":2,"method":"Browser.close"}')
+    assert (await socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+    await far.until_ready()
+
+
+@pytest.mark.parametrize("said", ["{theirs}", "{mine}&browser_session={theirs}", "{theirs}&browser_session={mine}"])
+async def test_whatever_an_older_client_names_it_gets_its_own_session_alone(
+    near: routers.Rig, far: routers.Rig, said: str
+) -> None:
+    """All tokens of this cluster are one to the other, which would let any of them in."""
+    await near.make_pool(browsers_=0, **backed(far.url))
+    theirs = await acquired(near, secret=await near.make_token("other"))
+    [held] = far.running.services.claiming.holding.all()
+    mine = "00000000-0000-4000-8000-000000000001"
+    owner = remote_sessions.Remote(
+        session_id=SessionId(mine), pool=PoolName("small"), region=RegionName("eu"), token=TokenName("tester")
+    )
+    await remote_sessions.put(near.database, owner)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await launched(near, f"/v1/connectDevtools?browser_session={said.format(mine=mine, theirs=theirs)}")
+    assert (refused.value.status, held.connections, far.agents[0].sockets) == (404, 0, set())
+
+
+async def test_an_older_client_is_told_what_its_frames_lack(near: routers.Rig, far: routers.Rig) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    socket = await launched(near, f"/v1/connectDevtools?browser_session={await acquired(near)}")
+    await socket.send_bytes(b"{}")
+    closed = await socket.receive(timeout=10)
+    assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.PROTOCOL_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("gone", "headers", "status"),
+    [("over", {}, 410), ("away", {}, 503), ("nothing", {"X-Browserpool-Via": "another"}, 404)],
+)
+async def test_an_older_client_that_cannot_connect_there_is_told_why(
+    near: routers.Rig, far: routers.Rig, gone: str, headers: dict[str, str], status: int
+) -> None:
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = await acquired(near)
+    if gone == "over":
+        assert (await far.request("DELETE", f"/devtools/browser/{session_id}")).status == 200
+    if gone == "away":
+        await near.respec(**backed("http://127.0.0.1:9"))
+    url = f"{near.ws}/v1/connectDevtools?browser_session={session_id}"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await near.client.ws_connect(url, headers=near.bearer() | headers)
+    assert refused.value.status == status
 
 
 HEADERS: list[tuple[dict[str, str], dict[str, str]]] = [

@@ -13,6 +13,7 @@ from browserpool.lib import web as lib_web
 from browserpool.model import claims, errors
 from browserpool.model.names import SessionId
 from browserpool.router import bridge, cdp, devtools, lookup, services, worker_frames
+from browserpool.router.spilling import following
 from browserpool.store import everywhere
 
 MOST_LISTED: Final = 1000
@@ -29,7 +30,10 @@ async def connect(call: services.Call) -> web.StreamResponse:
     named = SessionId(call.request.query.get("browser_session", ""))
     if not named:
         raise errors.InvalidRequest("browser_session is missing: name the session that /v1/acquire gave.")
-    held = await lookup.named(call, named)
+    try:
+        held = await lookup.named(call, named)
+    except (errors.NotFound, everywhere.Unseen) as missing:
+        return await following.connected(call, named, missing, kind=worker_frames.Socket)
     return await cdp.serve(call, held, await cdp.dial(call, held), kind=worker_frames.Socket)
 
 

@@ -1,6 +1,8 @@
 """What belongs to a session that another cluster's router has: any request about it goes there, by whichever router it comes in."""
 
-from typing import Final
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -16,27 +18,57 @@ DEADLINE: Final = 60.0
 """Seconds for an answer about a session."""
 _OVER: Final = (404, 410)
 
+Missing = errors.NotFound | everywhere.Unseen
+"""Why a session is none of this installation's."""
+
 
 def may(call: services.Call) -> bool:
-    """Whether the session that a request names, and that is none that this installation can see, may be elsewhere."""
-    request = call.request
-    return (
-        call.services.catalog.backed
-        and names.is_session_id(request.match_info.get("session", ""))
-        and not rules.has_come_through_a_router(request.headers)
-    )
+    """Whether the session that a request's path names, and that is none that this installation can see, may be elsewhere."""
+    return _may(call, call.request.match_info.get("session", ""))
 
 
-async def followed(call: services.Call, missing: errors.NotFound | everywhere.Unseen) -> web.StreamResponse:
-    """The other router's answer.
+async def followed(call: services.Call, missing: Missing) -> web.StreamResponse:
+    """The other router's answer about the session that the path names.
 
     Raises:
         errors.NotFound, everywhere.Unseen: ``missing``: the session is not there either, or not the caller's.
         errors.Unavailable: that router cannot be reached.
     """
-    session_id = SessionId(call.request.match_info["session"])
-    if not all(_is_one_segment(part) for part in call.request.match_info.values()):
+    request = call.request
+    if not all(_is_one_segment(part) for part in request.match_info.values()):
         raise missing
+    found, to = await _whereabouts(call, SessionId(request.match_info["session"]), missing)
+    with _reachable():
+        if web.WebSocketResponse().can_prepare(request).ok:
+            return await _connected(call, found, rules.address(to, request.rel_url.raw_path, query=request.query), to)
+        return await _asked(call, found, to)
+
+
+async def connected(
+    call: services.Call, session_id: SessionId, missing: Missing, *, kind: type[web.WebSocketResponse[Any]]
+) -> web.StreamResponse:
+    """A connection to a session that something else than the path names, for a client of that ``kind``. Raises as ``followed``."""
+    if not _may(call, session_id):
+        raise missing
+    found, to = await _whereabouts(call, session_id, missing)
+    with _reachable():
+        # Not the client's own query: of two names in it, the other router might heed the one that nobody has looked at here.
+        url = rules.address(to, sessions.path(found.session_id), query={})
+        return await _connected(call, found, url, to, kind=kind)
+
+
+def _may(call: services.Call, session_id: str) -> bool:
+    return (
+        call.services.catalog.backed
+        and names.is_session_id(session_id)
+        and not rules.has_come_through_a_router(call.request.headers)
+    )
+
+
+async def _whereabouts(
+    call: services.Call, session_id: SessionId, missing: Missing
+) -> tuple[remote_sessions.Remote, elsewhere.BackupRouter]:
+    """What is remembered of the caller's session, and the router that has it; raises ``missing`` if nothing is."""
     found = await remote_sessions.get(call.services.db, session_id)
     if found is None or not call.may_use(found.pool, found.token):
         raise missing
@@ -44,10 +76,14 @@ async def followed(call: services.Call, missing: errors.NotFound | everywhere.Un
     region = spec.region(found.region) if spec is not None else None
     if region is None or region.backup_router is None:
         raise missing
+    return found, region.backup_router
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    """Raises errors.Unavailable where the other router cannot be asked."""
     try:
-        if web.WebSocketResponse().can_prepare(call.request).ok:
-            return await _connected(call, found, region.backup_router)
-        return await _asked(call, found, region.backup_router)
+        yield
     except (serving.Unserved, errors.UpstreamFailed) as error:
         raise errors.Unavailable(f"The router that has this session cannot be asked: {error}", retry_after=1) from error
 
@@ -58,14 +94,18 @@ def _is_one_segment(part: str) -> bool:
 
 
 async def _connected(
-    call: services.Call, found: remote_sessions.Remote, to: elsewhere.BackupRouter
+    call: services.Call,
+    found: remote_sessions.Remote,
+    url: str,
+    to: elsewhere.BackupRouter,
+    *,
+    kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse,
 ) -> web.StreamResponse:
-    url = rules.address(to, call.request.rel_url.raw_path, query=call.request.query)
     try:
         socket = await call.services.remote.websocket(url, headers=serving.headers(call, to))
     except aiohttp.WSServerHandshakeError as refusal:
         raise _refused(refusal.status, found.session_id) from refusal
-    return await sessions.bridged(call, socket, pool=found.pool, headers={})
+    return await sessions.bridged(call, socket, pool=found.pool, headers={}, kind=kind)
 
 
 def _refused(status: int, session_id: SessionId) -> errors.BrowserpoolError:

@@ -114,10 +114,8 @@ async def opened(call: services.Call, wanted: target.Target, to: elsewhere.Backu
     """A session, and a connection to it. Raises as ``created``."""
     made = await created(call, wanted, to)
     try:
-        path = f"{_PATH}/{made.session_id}"
-        socket = await call.services.remote.websocket(
-            rules.address(to, path, query={}), headers=serving.headers(call, to)
-        )
+        url = rules.address(to, path(made.session_id), query={})
+        socket = await call.services.remote.websocket(url, headers=serving.headers(call, to))
     except BaseException as error:  # whatever kept it from being used, a client that left too
         end(call, made)
         if isinstance(error, aiohttp.WSServerHandshakeError):
@@ -129,9 +127,14 @@ async def opened(call: services.Call, wanted: target.Target, to: elsewhere.Backu
     return Opened(session=made, socket=socket)
 
 
+def path(session_id: SessionId) -> str:
+    """Where a router has a session: to connect to, and to end."""
+    return f"{_PATH}/{session_id}"
+
+
 def end(call: services.Call, session: Created) -> None:
     """End it in the background; if that fails, its idleness ends it."""
-    url = rules.address(session.to, f"{_PATH}/{session.session_id}", query={})
+    url = rules.address(session.to, path(session.session_id), query={})
 
     async def told() -> None:
         try:
@@ -152,12 +155,13 @@ async def bridged(
     pool: PoolName,
     headers: Mapping[str, str],
     most: float | None = None,
+    kind: type[web.WebSocketResponse[Any]] = web.WebSocketResponse,
 ) -> web.StreamResponse:
-    """Join client and browser until one of them ends, or for ``most`` seconds.
+    """Join client and browser until one of them ends, or for ``most`` seconds. ``kind``: as of ``bridge.accept``.
 
     Whether the session ends with it is for the other router to see.
     """
-    client, gauge = bridge.accept(headers), metrics.SESSIONS_OPEN.labels(pool)
+    client, gauge = bridge.accept(headers, kind=kind), metrics.SESSIONS_OPEN.labels(pool)
     over, timer = asyncio.Event(), None
     gauge.inc()
     try:
