@@ -19,7 +19,7 @@ from aiohttp import web
 
 from browserpool import metrics
 from browserpool.lib import clock
-from browserpool.model import errors
+from browserpool.model import errors, pool
 from browserpool.model.names import HolderId, PoolName, RegionName, SessionId, TokenName
 from browserpool.router import relay, worker_frames
 from browserpool.router.spilling import breaker, rules
@@ -730,6 +730,143 @@ async def test_an_older_client_that_cannot_connect_there_is_told_why(
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await near.client.ws_connect(url, headers=near.bearer() | headers)
     assert refused.value.status == status
+
+
+# ---------------------------------------------------------------- lists of sessions
+async def listed(rig: routers.Rig, path: str = "/v1/sessions", **more: Any) -> list[dict[str, Any]]:
+    answer = await rig.request("GET", path, **more)
+    assert answer.status == 200, answer.body
+    found = answer.json
+    return list(found if isinstance(found, list) else found.get("sessions", found.get("history")))
+
+
+async def test_a_client_lists_its_sessions_in_the_other_cluster_and_ends_them(
+    near: routers.Rig, far: routers.Rig
+) -> None:
+    await far.make_pool("more", browsers_=2, regions=[{"name": "us"}])
+    await near.make_pool(browsers_=0, **backed(far.url, pool="more"))
+    mine, other = await acquired(near), await near.make_token("other")
+    theirs = await acquired(near, secret=other)
+    for path, prefix in (("/v1/sessions", ""), ("/v1/history", ""), ("/v1/devtools/session", "/v1")):
+        [one] = await listed(near, path)
+        assert (one["sessionId"], one["pool"], one["region"], one["kind"]) == (mine, "small", "us", "cdp")
+        assert one["webSocketDebuggerUrl"] == f"{near.ws}{prefix}/devtools/browser/{mine}"
+        assert "connectionId" not in one, "it is free to be connected to"
+    assert [one["sessionId"] for one in await listed(near, secret=other)] == [theirs]
+    admin = await near.make_token("admin", admin=True)
+    assert {one["sessionId"] for one in await listed(near, secret=admin)} == {mine, theirs}
+    socket = await launched(near, f"/v1/connectDevtools?browser_session={mine}")
+
+    async def is_taken() -> bool:
+        return "connectionId" in (await listed(near))[0]
+
+    await waiting.until(is_taken)
+    await socket.close()
+    assert (await near.request("DELETE", f"/v1/devtools/browser/{mine}")).status == 200
+    assert await listed(near) == []
+    socket = await near.client.ws_connect(
+        f"{near.ws}/v1/connectDevtools?browser_session={theirs}", headers=near.bearer(other)
+    )
+    await speaks(socket, b'{"id":1,"method":"Browser.close"}')
+    await far.until_ready("more", 2)
+    assert await listed(near, secret=other) == []
+
+
+@pytest.fixture
+async def other(near: routers.Rig) -> AsyncIterator[maker.Maker]:
+    """Another cluster that has made a session for this one, and whose list the test writes."""
+    async with maker.serving() as made:
+        made.gate.set()
+        await near.make_pool(browsers_=0, **FAILS, **backed(made.url))
+        assert (await near.post("/devtools/browser")).json["sessionId"] == made.made[0]
+        yield made
+
+
+def shown(session_id: str, at: int, **more: Any) -> dict[str, Any]:
+    return {"sessionId": session_id, "startTime": at, "region": "us", **more}
+
+
+async def test_lists_are_in_the_order_of_their_beginnings_wherever_they_are(
+    near: routers.Rig, other: maker.Maker
+) -> None:
+    await near.post("/devtools/browser")
+    old, new = other.made
+    await near.respec(**FAILS, **backed(other.url))
+    manifest = pool.BrowserPool(
+        metadata=pool.Metadata(name="small"), spec=near.running.services.catalog.pools[PoolName("small")]
+    )
+    await near.make_agent(manifest, 0)
+    await near.until_ready()
+    here = (await near.post("/devtools/browser")).json["sessionId"]
+    other.shown = [shown(new, 10**15), shown(old, 1)]
+    whole = [one["sessionId"] for one in await listed(near)]
+    assert whole == [new, here, old]
+    pages = [await listed(near, f"/devtools/session?limit=1&offset={offset}") for offset in range(4)]
+    assert [[one["sessionId"] for one in page] for page in pages] == [[new], [here], [old], []]
+
+
+async def test_what_the_other_router_shows_is_listed_for_whom_it_was_made(
+    near: routers.Rig, other: maker.Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows what it has made for anybody in this cluster, and may show what it never made for it; page by page."""
+    monkeypatch.setattr("browserpool.router.spilling.listing.PAGE", 2)
+    another = await near.make_token("another")
+    await near.post("/devtools/browser", secret=another)
+    mine, theirs = other.made
+    elsewhere = remote_sessions.Remote(
+        session_id=SessionId("00000000-0000-4000-8000-000000000001"),
+        pool=PoolName("small"),
+        region=RegionName("with-another-backup"),
+        token=TokenName("tester"),
+    )
+    await remote_sessions.put(near.database, elsewhere)
+    nobodys = "00000000-0000-4000-8000-000000000002"
+    other.shown = [shown(one, 1) for one in (nobodys, theirs, elsewhere.session_id, mine)]
+    assert [one["sessionId"] for one in await listed(near)] == [mine]
+    assert other.pages == [(0, 2), (2, 2), (4, 2)]
+    assert [one["sessionId"] for one in await listed(near, secret=another)] == [theirs]
+
+
+async def test_nobody_is_kept_waiting_for_a_list_who_has_nothing_there(near: routers.Rig, other: maker.Maker) -> None:
+    stranger = await near.make_token("stranger")
+    assert await listed(near, secret=stranger) == []
+    assert await listed(near, headers={"X-Browserpool-Via": "another"}) == []
+    assert other.pages == []
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        web.Response(status=503),
+        web.Response(status=401),
+        web.Response(body=b"<html>"),
+        web.json_response({"sessions": []}),
+        web.json_response([{"sessionId": 1, "startTime": 1}]),
+    ],
+    ids=["full", "refuses", "no JSON", "no list", "no sessions"],
+)
+async def test_a_router_that_shows_nothing_has_no_part_in_a_list(
+    near: routers.Rig, other: maker.Maker, says: web.Response
+) -> None:
+    other.says = says
+    assert await listed(near) == []
+    assert len(other.pages) == 1
+
+
+async def test_a_list_does_not_wait_for_a_router_that_hangs(
+    near: routers.Rig, other: maker.Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("browserpool.router.spilling.listing.DEADLINE", 0.1)
+    other.gate.clear()
+    assert await listed(near) == []
+    assert near.running.services.breakers.enter(other.url), "it may have been that list alone"
+
+
+async def test_a_router_that_could_not_be_asked_for_a_list_is_left_alone(near: routers.Rig, other: maker.Maker) -> None:
+    away = "http://127.0.0.1:9"
+    await near.respec(**FAILS, **backed(away))
+    assert await listed(near) == []
+    assert not near.running.services.breakers.enter(away)
 
 
 HEADERS: list[tuple[dict[str, str], dict[str, str]]] = [

@@ -15,6 +15,7 @@ from browserpool.model import sessions as model
 from browserpool.model.names import SessionId
 from browserpool.router import actions, addresses, binding, cdp, direct, holding, lookup, services, waiting
 from browserpool.router.liveview import making
+from browserpool.router.spilling import listing as elsewhere
 from browserpool.router.spilling import serving as spilling
 from browserpool.router.spilling import sessions as beyond
 from browserpool.store import everywhere
@@ -177,13 +178,27 @@ async def chrome(
 async def listing(call: services.Call) -> web.StreamResponse:
     """GET …/devtools/session?limit&offset: the caller's live sessions, newest first."""
     query = call.request.query
+    limit = binding.whole(query, "limit", least=0, most=MOST_LISTED, absent=100)
+    offset = binding.whole(query, "offset", least=0, most=10**9, absent=0)
+    return lib_web.json_response(await live(call, limit=limit, offset=offset))
+
+
+async def live(call: services.Call, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
+    """What the caller reads of his live sessions, here and in other clusters, newest first."""
+    there = await elsewhere.live(call)
+    # Which of those elsewhere are on a page is known only beside all that are newer.
     found = await everywhere.listing(
         call.services.databases,
         token=call.owner,
-        limit=binding.whole(query, "limit", least=0, most=MOST_LISTED, absent=100),
-        offset=binding.whole(query, "offset", least=0, most=10**9, absent=0),
+        limit=limit + offset if there else limit,
+        offset=0 if there else offset,
     )
-    return lib_web.json_response([live_shown(call, one) for one in found])
+    shown = [live_shown(call, one) for one in found]
+    if not there:
+        return shown
+    shown += [_shown_beyond(call, one) for one in there]
+    shown.sort(key=lambda one: one["startTime"], reverse=True)
+    return shown[offset : offset + limit]
 
 
 async def one(call: services.Call) -> web.StreamResponse:
@@ -214,6 +229,16 @@ def live_shown(call: services.Call, session: model.Session) -> dict[str, Any]:
     if session.kind is claims.SessionKind.CDP:
         shown["webSocketDebuggerUrl"] = addresses.browser(base(call), session.session_id, suffix_=suffix(call))
     return shown
+
+
+def _shown_beyond(call: services.Call, session: elsewhere.Shown) -> dict[str, Any]:
+    """The same of one that another cluster has: as that says, but for what is this one's to say."""
+    own = {
+        "pool": session.pool,
+        "kind": claims.SessionKind.CDP,
+        "webSocketDebuggerUrl": addresses.browser(base(call), session.session_id, suffix_=suffix(call)),
+    }
+    return {**session.said, **own}
 
 
 def past_shown(session: model.Past) -> dict[str, Any]:

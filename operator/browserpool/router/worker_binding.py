@@ -50,5 +50,4 @@ async def history(call: services.Call) -> web.StreamResponse:
 
 
 async def _live(call: services.Call) -> list[dict[str, Any]]:
-    found = await everywhere.listing(call.services.databases, token=call.owner, limit=MOST_LISTED)
-    return [devtools.live_shown(call, one) for one in found if one.kind is claims.SessionKind.CDP]
+    return [one for one in await devtools.live(call, limit=MOST_LISTED) if one["kind"] == claims.SessionKind.CDP]

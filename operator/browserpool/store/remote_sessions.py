@@ -1,6 +1,7 @@
 """Sessions that another cluster's router has, so that every router of this installation finds them there."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Final
 
 from browserpool.model import errors
@@ -36,6 +37,25 @@ async def put(db: connect.Database, session: Remote) -> None:
 async def get(db: connect.Database, session_id: SessionId) -> Remote | None:
     """It, if it is remembered."""
     return await connect.fetch_one(db, _SQL["get"], {"session_id": session_id, "keep": KEEP}, into=Remote)
+
+
+async def among(db: connect.Database, session_ids: Collection[SessionId]) -> list[Remote]:
+    """Those of ``session_ids`` that are remembered."""
+    return await connect.fetch(db, _SQL["among"], {"session_ids": list(session_ids)}, into=Remote)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A pool's region, in whose stead another cluster has made sessions."""
+
+    pool: PoolName
+    region: RegionName
+
+
+async def regions(db: connect.Database, asked: Collection[Region], *, token: TokenName | None) -> set[Region]:
+    """Those that were ``asked`` about for which sessions of ``token`` are remembered; ``None``: anybody's."""
+    parameters = {"pools": [one.pool for one in asked], "regions": [one.region for one in asked], "token": token}
+    return set(await connect.fetch(db, _SQL["regions"], parameters, into=Region))
 
 
 async def remove(db: connect.Database, session_id: SessionId) -> None:

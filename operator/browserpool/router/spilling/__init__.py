@@ -14,5 +14,6 @@ loops. It does not wait there either (``X-Browserpool-Wait: 0``): if it is to wa
 ``asking``     a quick action there
 ``sessions``   a CDP session there
 ``following``  what belongs to a session that was made there
+``listing``    such sessions in lists of sessions
 ============== =======================================================================================
 """

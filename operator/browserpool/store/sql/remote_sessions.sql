@@ -17,5 +17,25 @@ with kept as (
 )
 select r.session_id, r.pool, r.region, r.token from remote_sessions r where r.session_id = %(session_id)s;
 
+-- name: among
+select r.session_id, r.pool, r.region, r.token from remote_sessions r where r.session_id = any(%(session_ids)s);
+
+-- name: regions
+-- One probe of an index for each, whatever is known of the table when a plan is made: a range is asked for in the order of remote_sessions_owners.
+-- With "exists", or with "token =" and the newest, whoever has nothing there, or no more, may have the whole table read for him.
+select p.pool, p.region
+from unnest(%(pools)s::text[], %(regions)s::text[]) as p (pool, region)
+where
+    (
+        select r.session_id from remote_sessions r
+        where r.pool = p.pool and r.region = p.region and r.token >= %(token)s and r.token <= %(token)s and r.expires_at > now()
+        order by r.token limit 1
+    ) is not null
+    or %(token)s::text is null and (
+        select r.session_id from remote_sessions r
+        where r.pool = p.pool and r.region = p.region and r.expires_at > now()
+        order by r.token limit 1
+    ) is not null;
+
 -- name: remove
 delete from remote_sessions r where r.session_id = %(session_id)s;

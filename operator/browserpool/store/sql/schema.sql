@@ -123,6 +123,9 @@ create table remote_sessions (
 
 create index remote_sessions_expiry on remote_sessions (expires_at);
 
+-- Whether there are sessions elsewhere to be listed is asked for each list, by whoever has none, too.
+create index remote_sessions_owners on remote_sessions (pool, region, token, expires_at);
+
 -- Written by: routers, on behalf of agents; they prune it too. What sessions that asked for it have been recorded as.
 create table recordings (
     bytes bigint not null,
