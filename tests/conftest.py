@@ -33,6 +33,14 @@ def postgres_server() -> Iterator[postgres.Server]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def hanging() -> Iterator[postgres.Server]:
+    """A server of a module's own, which hangs while its tests say so."""
+    with postgres.server(**postgres.FAST) as made:
+        postgres.make_template(made)
+        yield made
+
+
 @pytest.fixture
 def dsn(postgres_server: postgres.Server) -> Iterator[str]:
     """A database of the test's own, migrated and empty."""

@@ -13,11 +13,15 @@ import pydantic
 import pytest
 
 from browserpool.controller import app, kube
+from browserpool.lib import clock
 from browserpool.lib import settings as lib_settings
 from browserpool.model import errors
-from support import controllers
+from browserpool.store import connect
+from support import controllers, postgres
 from support.waiting import until
 
+GIVEN = 30.0
+"""Seconds that the chart gives a controller's pod after SIGTERM."""
 SOURCES = pathlib.Path(__file__).parents[2] / "operator"
 
 
@@ -87,11 +91,11 @@ async def test_metrics_are_served(cluster):
         assert line in text
 
 
-async def started(cluster, **more):
+async def started(cluster, *, stderr=asyncio.subprocess.PIPE, **more):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES)}
     environment |= lib_settings.to_environment(cluster.settings("process", **more))
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "browserpool.controller", env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "browserpool.controller", env=environment, stderr=stderr
     )
 
 
@@ -109,6 +113,32 @@ async def test_a_process_that_is_told_to_end_gives_the_lease_back_and_ends_well(
     assert "Traceback" not in said.decode()
     assert cluster.server.raw(kube.LEASES)["browserpool-controller"]["spec"]["holderIdentity"] == ""
     assert len(cluster.pods()) == 2, "its end is nobody else's"
+
+
+async def test_a_process_whose_database_hangs_gives_the_lease_back_and_ends_in_time(api, hanging, tmp_path):
+    server, site = api
+    with postgres.clone(hanging) as dsn:
+        async with connect.opened(dsn, process="tests") as database:
+            cluster = controllers.Cluster(server, site, database, dsn=dsn, folder=tmp_path)
+            cluster.server.put(kube.POOLS, controllers.pool(replicas=2))
+            # What it says goes to a file: a pipe that nobody reads would fill up, and hold it.
+            with (tmp_path / "log").open("wb") as log:
+                process = await started(cluster, stderr=log)
+            try:
+                await until(lambda: len(cluster.pods()) == 2, deadline=60)
+                with hanging.hung():
+                    began = clock.monotonic()
+                    process.send_signal(signal.SIGTERM)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(process.wait(), 2 * GIVEN)
+                    seconds = clock.monotonic() - began
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+    said = (tmp_path / "log").read_text()
+    assert process.returncode == 0, said
+    assert seconds < GIVEN / 2, f"it took {seconds:.1f} s\n{said}"
+    assert cluster.server.raw(kube.LEASES)["browserpool-controller"]["spec"]["holderIdentity"] == ""
 
 
 def run(**environment):

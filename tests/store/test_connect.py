@@ -53,10 +53,9 @@ async def test_more_statements_than_connections_wait_their_turn(dsn):
     assert len(answers) == 40
 
 
-@pytest.mark.parametrize("prompt", [False, True])
-async def test_who_gets_none_of_the_connections_in_time_is_told_that_all_are_in_use(dsn, prompt):
+async def test_who_gets_none_of_the_connections_in_time_is_told_that_all_are_in_use(dsn):
     async with connect.opened(dsn, process="tests", max_size=2, deadline=60) as opened, postgres.held(dsn, "pools"):
-        hurried = dataclasses.replace(opened, deadline=0.5, prompt=prompt)
+        hurried = dataclasses.replace(opened, deadline=0.5)
         async with tasks.Background() as background:
             waiting_ = [background.spawn(pools.listing(opened), name="waits") for _ in range(2)]
             await waiting.until(lambda: opened.use.taken == 2)
@@ -78,6 +77,79 @@ async def test_connections_that_a_server_does_not_give_are_not_in_use(postgres_s
                 with pytest.raises(errors.Unavailable) as refusal:
                     await browsers.listing(hurried)
                 assert not isinstance(refusal.value, errors.Contended)
+
+
+async def test_a_server_that_hangs_holds_up_nobody_longer_than_the_deadline(hanging):
+    with postgres.clone(hanging) as dsn:
+        async with connect.opened(dsn, process="tests", deadline=1.0) as db:
+            await browsers.listing(db)
+            with hanging.hung():
+                began = clock.monotonic()
+                with pytest.raises(errors.Unavailable):
+                    await browsers.listing(db)
+                assert clock.monotonic() - began < 5.0, "telling it that it need not go on would have taken ten seconds"
+
+
+async def test_a_process_that_stops_waits_once_for_a_server_that_hangs(hanging):
+    budget = tasks.Budget()
+    with postgres.clone(hanging) as dsn:
+        async with (
+            connect.opened(dsn, process="tests", budget=budget, deadline=1.0) as db,
+            tasks.Background() as background,
+        ):
+            await browsers.listing(db)
+            patient = dataclasses.replace(db, deadline=600)
+            with hanging.hung():
+                budget.begin(600)
+                waits = background.spawn(errors_of(browsers.listing(patient)), name="waits")
+                await waiting.until(lambda: db.use.taken == 1)
+                assert isinstance(await errors_of(browsers.listing(db)), errors.Unavailable)
+                # Whoever waited beside it, and whoever asks now: neither waits for a deadline of his own.
+                assert isinstance(await waits, errors.Unavailable)
+                with pytest.raises(errors.Unavailable, match="waits for the database no longer"):
+                    await browsers.listing(patient)
+
+
+async def test_a_process_that_stops_gives_up_no_server_that_answers(dsn):
+    budget = tasks.Budget()
+    async with connect.opened(dsn, process="tests", budget=budget) as db:
+        budget.begin(600)
+        for _ in range(3):
+            with pytest.raises(errors.Unavailable):
+                await connect.fetch(dataclasses.replace(db, deadline=0.3), SLEEP, {"seconds": 30}, into=slept)
+            assert await browsers.listing(db) == []
+
+
+async def test_a_process_that_stops_gives_up_no_server_for_one_statement_that_waits_for_others(dsn):
+    budget = tasks.Budget()
+    # Without a word of the server's own on what takes too long.
+    async with (
+        connect.opened(dsn, process="tests", budget=budget, prepare=False) as db,
+        tasks.Background() as background,
+    ):
+        budget.begin(600)
+        async with postgres.held(dsn, "pools"):
+            waits = background.spawn(errors_of(pools.listing(db)), name="waits")
+            while not waits.done():
+                assert await browsers.listing(db) == []
+            assert isinstance(waits.result(), errors.Unavailable)
+            assert await browsers.listing(db) == []
+
+
+async def test_a_process_whose_time_is_up_asks_no_more(dsn):
+    budget = tasks.Budget()
+    async with connect.opened(dsn, process="tests", budget=budget) as db:
+        budget.begin(0)
+        with pytest.raises(errors.Unavailable, match="stops"):
+            await browsers.listing(db)
+
+
+async def errors_of(asked):
+    try:
+        await asked
+    except errors.BrowserpoolError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager

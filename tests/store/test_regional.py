@@ -287,7 +287,7 @@ async def test_a_lookup_waits_for_one_that_hangs_no_longer_than_the_deadline(two
 async def test_a_server_that_hung_leaves_no_connection_of_the_pool_behind(eu_server):
     with postgres.clone(eu_server) as dsn:
         async with connect.opened(dsn, process="tests", max_size=1, deadline=30.0) as opened:
-            hurried = dataclasses.replace(opened, deadline=1.0, repeat=False, prompt=True)
+            hurried = dataclasses.replace(opened, deadline=1.0, repeat=False)
             for _ in range(2):
                 with eu_server.hung(), pytest.raises(errors.Unavailable):
                     await stored.moment(hurried)

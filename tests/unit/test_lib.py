@@ -118,6 +118,38 @@ async def test_background_work_that_does_not_end_is_cancelled_after_its_grace():
     assert task.cancelled()
 
 
+def test_the_waits_of_a_stop_share_what_is_left_of_its_budget():
+    at = 100.0
+    budget = tasks.Budget(now=lambda: at)
+    assert (budget.begun, budget.left(60)) == (False, 60)
+    with budget.begun_after(10):
+        assert not budget.begun
+    assert budget.begun
+    assert [budget.left(most) for most in (60, 4)] == [10, 4]
+    at = 107.0
+    assert budget.left(60) == 3
+    budget.begin(60)
+    assert budget.left(60) == 3, "the one that ends first counts"
+    budget.begin(1)
+    at = 109.0
+    assert budget.left(60) == 0
+
+
+async def test_background_work_gets_no_more_than_is_left_of_a_budget():
+    budget = tasks.Budget()
+    async with tasks.Background(grace=600, budget=budget) as background:
+        stuck = background.spawn(asyncio.sleep(600), name="stuck")
+        budget.begin(0)
+    assert stuck.cancelled()
+
+
+async def test_background_work_is_cancelled_at_once_where_it_is_of_no_use():
+    background = tasks.Background(grace=600)
+    stuck = background.spawn(asyncio.sleep(600), name="stuck")
+    await background.close(grace=0)
+    assert stuck.cancelled()
+
+
 async def test_a_background_failure_is_logged(caplog):
     async def fail():
         raise ValueError("broken")

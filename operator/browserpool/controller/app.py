@@ -38,6 +38,8 @@ from browserpool.store import connect, databases, migrate, region_databases
 
 log = logging.getLogger(__name__)
 
+_LEAVING = 5.0
+"""Seconds for a replica that stops to be done with its databases: there is nothing that it has to write."""
 _STUCK = 120.0
 """Seconds without the end of a round after which a leader is not alive: each of its requests is bounded far below that."""
 _TRY_EVERY = 2.0
@@ -52,7 +54,7 @@ class Controller:
     """A replica that runs. ``round`` is the leader's reconciler; None: another leads, or it has not listed all yet.
 
     ``leads_since`` is on the steady clock. ``ownership``: the leader's, of the database. ``stores`` are all databases, as every replica
-    needs them; the leader has its own, which it also keeps up to date.
+    needs them; the leader has its own, which it also keeps up to date. ``budget`` is that of its stop.
     """
 
     config: settings.ControllerSettings
@@ -60,6 +62,7 @@ class Controller:
     election: leader.Election
     db: connect.Database | None = None
     stores: databases.Databases | None = None
+    budget: tasks.Budget = dataclasses.field(default_factory=tasks.Budget)
     round: reconciler.Reconciler | None = None
     leads_since: float | None = None
     ownership: installation.Installation | None = None
@@ -106,6 +109,7 @@ async def running(config: settings.ControllerSettings) -> AsyncIterator[Controll
         try:
             yield replica
         finally:
+            replica.budget.begin(_LEAVING)
             working.cancel()
 
 
@@ -121,7 +125,7 @@ def _rules(config: settings.ControllerSettings) -> leader.Rules:
 
 async def _stand_by(replica: Controller, configuration: official.Configuration) -> None:
     """What every replica does."""
-    async with _store(replica.config) as db, _followed(replica.config, db) as stores:
+    async with _store(replica.config, replica.budget) as db, _followed(replica.config, db) as stores:
         replica.db, replica.stores = db, stores
         await replica.election.lead(lambda: _lead(replica, configuration, db))
 
@@ -153,13 +157,13 @@ def _opening(config: settings.ControllerSettings, *, most: int) -> databases.Ope
 
 
 @contextlib.asynccontextmanager
-async def _store(config: settings.ControllerSettings) -> AsyncIterator[connect.Database]:
+async def _store(config: settings.ControllerSettings, budget: tasks.Budget) -> AsyncIterator[connect.Database]:
     """The store, as soon as it can be reached and has this version's schema."""
     while True:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 db = await stack.enter_async_context(
-                    connect.opened(config.dsn, process="controller", max_size=config.db_connections)
+                    connect.opened(config.dsn, process="controller", max_size=config.db_connections, budget=budget)
                 )
                 await migrate.require(db)
             except errors.Unavailable as error:

@@ -1,7 +1,8 @@
 """Tasks that somebody owns, deadlines, and a stop on SIGTERM.
 
 ``asyncio.TaskGroup`` serves where work ends with a block of code. ``Background`` serves where it outlives the caller (a
-release after the answer was sent): it holds the tasks, logs what fails, and is closed with a deadline.
+release after the answer was sent): it holds the tasks, logs what fails, and is closed with a deadline. ``Budget`` keeps the deadlines of
+a stop from adding up.
 """
 
 import asyncio
@@ -10,23 +11,61 @@ import functools
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from browserpool.lib import chance
+from browserpool.lib import chance, clock
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_ENDS_WITHIN: Final = 1.0
+"""Seconds that a cancelled task may take to end when nothing else is left of a budget; it takes a moment, unless it hangs."""
+
+
+class Budget:
+    """What a process's stop may take in all.
+
+    Its waits come one after the other, and each has a deadline of its own: once this has begun they share what is left of it instead.
+    """
+
+    def __init__(self, *, now: clock.Monotonic = clock.monotonic) -> None:
+        self._now = now
+        self._end: float | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the process stops."""
+        return self._end is not None
+
+    def begin(self, seconds: float) -> None:
+        """So much is left from now on; of several beginnings the one that ends first counts."""
+        end = self._now() + seconds
+        self._end = end if self._end is None else min(self._end, end)
+
+    @contextlib.contextmanager
+    def begun_after(self, seconds: float) -> Iterator[None]:
+        """Begin it when the block is left, however that is."""
+        try:
+            yield
+        finally:
+            self.begin(seconds)
+
+    def left(self, most: float) -> float:
+        """Seconds that a wait may take that would have taken up to ``most``."""
+        return most if self._end is None else max(0.0, min(most, self._end - self._now()))
+
 
 class Background:
     """A set of tasks that outlive their callers.
 
-    Used as an async context manager: on leaving, running tasks get ``grace`` seconds to finish and are then cancelled.
+    Used as an async context manager: on leaving, running tasks get ``grace`` seconds to finish and are then cancelled; fewer, where less is
+    left of ``budget``.
     """
 
-    def __init__(self, *, grace: float = 10.0) -> None:
+    def __init__(self, *, grace: float = 10.0, budget: Budget | None = None) -> None:
         self._grace = grace
+        self._budget = budget or Budget()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
@@ -71,14 +110,14 @@ class Background:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background task failed", extra={"task": task.get_name()}, exc_info=error)
 
-    async def close(self) -> None:
-        """Let running tasks finish for ``grace`` seconds, then cancel them, and wait for the cancellation."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._grace)
+    async def close(self, *, grace: float | None = None) -> None:
+        """Let running tasks finish for ``grace`` seconds (default: as it was made), then cancel them, and wait for the cancellation."""
+        if self._tasks and grace != 0:
+            await asyncio.wait(self._tasks, timeout=self._budget.left(self._grace if grace is None else grace))
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._grace)
+            await asyncio.wait(self._tasks, timeout=max(self._budget.left(self._grace), min(self._grace, _ENDS_WITHIN)))
 
     async def __aenter__(self) -> Self:
         return self

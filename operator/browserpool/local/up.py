@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5
 """Seconds between two looks at the manifest's file."""
 _EXPLAIN_EVERY = 0.5
+_LEAVING = 10.0
+"""Seconds at the end for what the databases are still to be told of, and for their connections; the next start tells them what was left."""
 _HANDED_ON = (
     "cache",
     "cache_bytes",
@@ -105,6 +107,7 @@ async def _serve(
     background: tasks.Background,
 ) -> None:
     signing_key, token = directory.secret(home, "signing-key"), directory.secret(home, "token")
+    budget = tasks.Budget()
     url, wake = f"http://{_reachable(options.host)}:{options.port}", asyncio.Event()
     start = agents.Start(
         home=home,
@@ -120,7 +123,7 @@ async def _serve(
             postgres.running(home.postgres, log_file=home.log("postgres"), background=background)
         )
         await migrate.apply(dsn)
-        db = await stack.enter_async_context(connect.opened(dsn, process="up", max_size=2))
+        db = await stack.enter_async_context(connect.opened(dsn, process="up", max_size=2, budget=budget))
         await tokens.put(db, Token(name=TokenName("local"), hash=credentials.hashed(token), admin=True))
         regional = installation.Regional(f"up-{credentials.hashed(signing_key).hex()[:12]}")
         hands: agents.Agents | None = None
@@ -130,6 +133,7 @@ async def _serve(
         # Before the start those of a killed run.
         await _forget_all(db)
         stack.push_async_callback(_forget_everywhere, stores)
+        stack.callback(budget.begin, _LEAVING)
         hands = await stack.enter_async_context(agents.running(start, background=background, on_change=wake.set))
         reconciler = reconcile.Reconciler(stores, regional, hands, wake)
         reconciler.want(pools)

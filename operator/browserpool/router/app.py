@@ -43,6 +43,9 @@ from browserpool.store import connect, databases, everywhere, heartbeats, leases
 
 log = logging.getLogger(__name__)
 
+LAST_WRITES = 5.0
+"""Seconds for what is still to be written at the end, after agents had theirs to clean up. It is what one statement may take: of a database
+that has said nothing for so long nothing is to be had."""
 FIRST_TRY = 3.0
 """Seconds that a router that starts gives regions' databases: it serves the other regions without them."""
 
@@ -60,43 +63,64 @@ class Running:
 async def running(config: settings.RouterSettings) -> AsyncIterator[Running]:
     """The router, while the block runs. Leaving it refuses what is new, finishes what runs, releases, and closes.
 
+    From when nothing runs any more that takes ``leaving`` seconds at most, whichever of its parts hang.
+
     Raises:
         errors.Unavailable: the store cannot be reached.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        parts = await _parts(config, stack)
-        stack.push_async_callback(parts.outcomes.stop)
-        await parts.catalog.reload()
-        parts.databases.follow(parts.catalog.databases)
-        await parts.databases.tried(within=FIRST_TRY)
-        await parts.place.settle()
-        crawler = worker.Crawler(parts)
-        stack.push_async_callback(functools.partial(_stop_all, _start_loops(parts, crawler)))
-        ops_address = None
-        if config.ops_port is not None:
-            ops = application(parts, routes.OPS_ROUTES)
-            ops_address = await stack.enter_async_context(
-                lib_web.serve(ops, host=config.ops_host, port=config.ops_port, grace=1.0)
-            )
-        if config.chrome_port is not None:
-            chrome = application(parts, chromedoor.ROUTES, enter=_as_chrome(parts))
-            await stack.enter_async_context(
-                lib_web.serve(chrome, host=loopback.HOST, port=config.chrome_port, grace=1.0)
-            )
-        main = application(parts, routes.ROUTES)
-        address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
-        parts.mcp.at(address)
-        log.info("router serves", extra={"address": str(address), "holder": parts.holder})
-        crawler.start()
-        try:
-            yield Running(services=parts, address=address, ops_address=ops_address)
-        finally:
-            await asyncio.gather(crawler.stop(), drain(parts))
+    budget = tasks.Budget()
+    with contextlib.ExitStack() as last:
+        async with contextlib.AsyncExitStack() as stack:
+            with budget.begun_after(leaving(config)):
+                parts = await _parts(config, stack, budget)
+                last.callback(_tell_unwritten, parts)
+                crawler = worker.Crawler(parts)
+                served = await _served(parts, crawler, stack)
+                crawler.start()
+                try:
+                    yield served
+                finally:
+                    await asyncio.gather(crawler.stop(), drain(parts))
 
 
-async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitStack) -> services.Services:
+def leaving(config: settings.RouterSettings) -> float:
+    """Seconds that a router takes to leave when nothing of its clients' runs any more, at most."""
+    return config.end_timeout + LAST_WRITES
+
+
+async def _served(parts: services.Services, crawler: worker.Crawler, stack: contextlib.AsyncExitStack) -> Running:
+    """Its loops and its doors, open as long as ``stack`` is."""
+    config = parts.settings
+    stack.push_async_callback(parts.outcomes.stop)
+    await parts.catalog.reload()
+    parts.databases.follow(parts.catalog.databases)
+    await parts.databases.tried(within=FIRST_TRY)
+    await parts.place.settle()
+    loops = _start_loops(parts, crawler)
+    stack.push_async_callback(functools.partial(_stop_all, loops, budget=parts.db.budget))
+    ops_address = None
+    if config.ops_port is not None:
+        ops = application(parts, routes.OPS_ROUTES)
+        ops_address = await stack.enter_async_context(
+            lib_web.serve(ops, host=config.ops_host, port=config.ops_port, grace=1.0)
+        )
+    if config.chrome_port is not None:
+        chrome = application(parts, chromedoor.ROUTES, enter=_as_chrome(parts))
+        await stack.enter_async_context(lib_web.serve(chrome, host=loopback.HOST, port=config.chrome_port, grace=1.0))
+    main = application(parts, routes.ROUTES)
+    address = await stack.enter_async_context(lib_web.serve(main, host=config.host, port=config.port, grace=1.0))
+    parts.mcp.at(address)
+    log.info("router serves", extra={"address": str(address), "holder": parts.holder})
+    return Running(services=parts, address=address, ops_address=ops_address)
+
+
+async def _parts(
+    config: settings.RouterSettings, stack: contextlib.AsyncExitStack, budget: tasks.Budget
+) -> services.Services:
     holder = HolderId(config.holder or f"router-{chance.unique_id()}")
-    db = await stack.enter_async_context(connect.opened(config.dsn, process="router", max_size=config.db_connections))
+    db = await stack.enter_async_context(
+        connect.opened(config.dsn, process="router", max_size=config.db_connections, budget=budget)
+    )
     batch = heartbeats.BatchSettings(
         max_batch_size=config.max_batch_size, max_batch_timeout=config.max_batch_timeout, max_retries=config.max_retries
     )
@@ -114,7 +138,7 @@ async def _parts(config: settings.RouterSettings, stack: contextlib.AsyncExitSta
         end_timeout=config.end_timeout,
     )
     await stack.enter_async_context(client)
-    background = await stack.enter_async_context(tasks.Background(grace=config.end_timeout))
+    background = await stack.enter_async_context(tasks.Background(grace=config.end_timeout, budget=budget))
     used = quotas.Quotas()
     book = catalog.Catalog(db)
     return services.Services(
@@ -284,17 +308,17 @@ def quietly(action: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[o
     return run
 
 
-async def _stop_all(loops: list["asyncio.Task[None]"]) -> None:
+async def _stop_all(loops: list["asyncio.Task[None]"], *, budget: tasks.Budget) -> None:
     for loop in loops:
         loop.cancel()
-    await asyncio.wait(loops, timeout=5)
+    await asyncio.wait(loops, timeout=budget.left(5))
 
 
 # ---------------------------------------------------------------- stop
 
 
 async def drain(parts: services.Services) -> None:
-    """Refuse what is new and what waits, let actions finish, then close what CDP connections are left.
+    """Refuse what is new and what waits, let actions finish, then close what CDP connections are left, and write what has ended.
 
     Their sessions stay for ``keep_alive``, to be reconnected through another router, unless ``release_on_exit``.
     """
@@ -307,14 +331,13 @@ async def drain(parts: services.Services) -> None:
         connected = any(held.connections for held in holding.all())
         if not connected or clock.monotonic() - started >= config.cdp_drain_timeout:
             parts.cdp_stopping.set()
-        # Browsers that were given back just now are awaited too: nobody else could write that their sessions ended well.
-        # Where their database is away, neither can this router.
-        away = parts.databases.away()
-        ending = any(held.ending and held.database not in away for held in holding.all())
-        if not parts.running and not connected and not ending:
+        if not parts.running and not connected:
             break
         await asyncio.sleep(0.02)
     parts.cdp_stopping.set()
+    # Not before: while something runs its lease is renewed, and a database that is back by then is one that it can be released in.
+    parts.db.budget.begin(leaving(config))
+    await _ended(parts)
     if config.release_on_exit:
         for held in holding.all():
             if not held.ending:
@@ -323,6 +346,26 @@ async def drain(parts: services.Services) -> None:
             await everywhere.each(parts.databases, functools.partial(_release_all, parts))
         except errors.Unavailable as error:
             log.warning("sessions could not be ended; their leases run out", extra={"why": error.message})
+
+
+async def _ended(parts: services.Services) -> None:
+    """Browsers that were given back just now are awaited too: nobody else could write that their sessions ended well."""
+    started = clock.monotonic()
+    while clock.monotonic() - started < parts.settings.end_timeout:
+        # Where their database is away, neither can this router.
+        away = parts.databases.away()
+        if not any(held.ending and held.database not in away for held in parts.claiming.holding.all()):
+            return
+        await asyncio.sleep(0.02)
+
+
+def _tell_unwritten(parts: services.Services) -> None:
+    releases = {name or "home": number for name, number in parts.claiming.unwritten.items()}
+    if releases or parts.outcomes.unwritten:
+        log.warning(
+            "stopped without having written all: a database did not answer, or an agent; the leases of what was to be released run out",
+            extra={"releases": releases, "requests": parts.outcomes.unwritten},
+        )
 
 
 async def _release_all(parts: services.Services, _: DatabaseName, db: connect.Database) -> None:

@@ -4,6 +4,7 @@ Whatever happens to the caller, a claim that was made is either handed to him or
 """
 
 import asyncio
+import collections
 import dataclasses
 import functools
 import logging
@@ -58,6 +59,8 @@ class Claiming:
         self._background = background
         self._now = now
         self._sharing = sharing.Sharing(now=now)
+        self.unwritten: collections.Counter[DatabaseName] = collections.Counter()
+        """Releases that this router had no time for before it stopped, by the database that does not know of them."""
         self.holding = holding.Holding(
             stores=stores,
             holder=holder,
@@ -209,8 +212,8 @@ class Claiming:
         """The store went away under a claim that it may have made: release it, unless its lease runs out before the store is back."""
         until = self._now() + lease
         for delay in tasks.backoff(first=0.5, most=5.0):
-            await asyncio.sleep(chance.jitter(delay))
-            if self._now() > until:
+            await self._stores.pause(name, chance.jitter(delay))
+            if self._now() > until or self._stores.given_up(name):
                 return
             try:
                 live = await sessions.live(self._stores.of(name), session_id)
@@ -312,8 +315,12 @@ class Claiming:
         return self._background.spawn(self._release(held, reachable, reason), name="release")
 
     async def _release(self, held: holding.Held, reachable: bool, reason: claims.CloseReason) -> None:  # noqa: FBT001 - private
-        ending = await self._agents.end(held.party) if reachable else agents.NOT_CLEAN
-        state = await self._written(held, ending, reason)
+        try:
+            ending = await self._agents.end(held.party) if reachable else agents.NOT_CLEAN
+            state = await self._written(held, ending, reason)
+        except asyncio.CancelledError:
+            self.unwritten[held.database] += 1
+            raise
         self.holding.drop(held, why="the session was ended")
         metrics.RELEASES.labels(held.pool, state or "over").inc()
         if state is states.BrowserState.READY:
@@ -322,7 +329,7 @@ class Claiming:
     async def _written(
         self, held: holding.Held, ending: agents.Ending, reason: claims.CloseReason
     ) -> states.BrowserState | None:
-        """Write the release; while the store is away, until the lease would have run out anyway."""
+        """Write the release; while the store is away, until the lease would have run out anyway, or the router has to leave."""
         for delay in tasks.backoff(first=0.2, most=2.0):
             try:
                 return await leases.release(
@@ -334,12 +341,15 @@ class Claiming:
                     reason=reason,
                 )
             except errors.Unavailable:
+                if self._stores.given_up(held.database):
+                    self.unwritten[held.database] += 1
+                    return None
                 if self._now() > held.renewed_at + held.keep_alive:
                     log.warning(
                         "a release could not be written; its lease runs out", extra={"session": held.session_id}
                     )
                     return None
-                await asyncio.sleep(chance.jitter(delay))
+                await self._stores.pause(held.database, chance.jitter(delay))
         return None
 
 

@@ -100,9 +100,14 @@ class Outcomes:
                 self._counted.setdefault(kind, model.Tally()).add(tally)
             raise
 
+    @property
+    def unwritten(self) -> int:
+        """How many requests ended that the store does not know of yet."""
+        return sum(tally.requests for tally in self._counted.values())
+
     async def stop(self) -> None:
-        """The last write. With a store that is away, the last seconds are lost."""
+        """The last write. With a store that is away, the last seconds are lost, and ``unwritten``."""
         try:
             await self.write()
         except errors.Unavailable as error:
-            log.warning("the last seconds' outcomes are not written", extra={"why": error.message})
+            log.info("the last seconds' outcomes are not written", extra={"why": error.message})

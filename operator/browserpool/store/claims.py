@@ -200,4 +200,4 @@ class _Asking:
 
 
 def _patient(db: connect.Database, patience: float) -> connect.Database:
-    return dataclasses.replace(db, deadline=min(db.deadline, patience), prompt=True)
+    return dataclasses.replace(db, deadline=min(db.deadline, patience))

@@ -2,12 +2,16 @@
 
 Each statement runs alone, in autocommit, under a deadline. A connection that turns out to be broken (Postgres was restarted) is
 replaced and the statement is run once more: all of the store's statements may be repeated.
+
+A process that stops does not wait for one statement after the other of a server that hangs: when it was silent for as long as one
+statement may take, it is given up, and whoever wants something of it is told so at once.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -15,7 +19,7 @@ import psycopg
 import psycopg_pool
 from psycopg import rows
 
-from browserpool.lib import tasks
+from browserpool.lib import clock, tasks
 from browserpool.model import errors
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,12 @@ _RECONNECT_EVERY: Final = 0.25
 """Seconds between attempts while Postgres is away. The pool's own backoff doubles up to minutes, and an outage would outlive itself."""
 _TCP_TIMEOUT_MS: Final = 10_000
 """A peer that vanished without a word is noticed after this long."""
+_LET_GO: Final = 1.0
+"""Seconds for a server to hear that it need not go on with a statement that nobody waits for, before its connection is simply closed."""
+_CLOSING: Final = 5.0
+"""Seconds for a pool's own workers to end."""
+_CLOSING_GIVEN_UP: Final = 0.2
+"""The same, where the server was given up: those that wait for it end with the process."""
 _SHARE: Final = 0.9
 """Of a deadline, what a wait for a connection may take, or a statement at the server: whoever gives up then says why."""
 _KEPT_FROM_IT: Final = (
@@ -43,31 +53,46 @@ _KEPT_FROM_IT: Final = (
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Use:
-    """Of a pool's connections: how many have a statement now, and how often one came back that goes on."""
+    """Of a pool's connections: how many have a statement now, and how often one came back that goes on.
+
+    ``answered_at``: when the server last said anything, and ``silent_since``: since when a statement waited that was given no answer after
+    that, on the process's steady clock. ``asked``: the deadlines of those that wait. ``given_up``: nobody waits for the server any more.
+    """
 
     taken: int = 0
     returned: int = 0
+    answered_at: float = -math.inf
+    silent_since: float | None = None
+    asked: set[asyncio.Timeout] = dataclasses.field(default_factory=set)
+    given_up: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included.
 
-    ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back. ``prompt``: the caller has his
-    answer at the deadline, and ``background`` what is left to do: a server that hangs takes seconds to be told that it need not go on.
+    ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back. ``background`` has what is left
+    to do of one that nobody waits for any more: a server that hangs takes seconds to be told that it need not go on. ``budget`` is that of
+    the process's stop.
     """
 
     pool: psycopg_pool.AsyncConnectionPool[Connection]
     background: tasks.Background
     use: Use = dataclasses.field(default_factory=Use)
+    budget: tasks.Budget = dataclasses.field(default_factory=tasks.Budget)
     deadline: float = 5.0
     repeat: bool = True
-    prompt: bool = False
 
 
 @contextlib.asynccontextmanager
 async def opened(
-    dsn: str, *, process: str, max_size: int = 8, prepare: bool = True, deadline: float = 5.0
+    dsn: str,
+    *,
+    process: str,
+    max_size: int = 8,
+    prepare: bool = True,
+    deadline: float = 5.0,
+    budget: tasks.Budget | None = None,
 ) -> AsyncIterator[Database]:
     """A pool of at most ``max_size`` connections, named ``process`` in pg_stat_activity.
 
@@ -87,15 +112,18 @@ async def opened(
         reconnect_failed=_try_again,
         name=process,
     )
-    # Nobody waits for it longer than that, so that none of its tasks is cancelled under a caller.
-    background = tasks.Background(grace=deadline)
+    budget = budget or tasks.Budget()
+    # Nobody waits for a statement longer than that, so that none is cancelled under a caller.
+    background = tasks.Background(grace=deadline, budget=budget)
+    db = Database(pool=pool, background=background, budget=budget, deadline=deadline)
     try:
         with mapped_errors():
             await pool.open(wait=True, timeout=deadline)
-        yield Database(pool=pool, background=background, deadline=deadline)
+        yield db
     finally:
-        await background.close()
-        await pool.close()
+        given_up = db.use.given_up.is_set()
+        await background.close(grace=0 if given_up else None if db.use.asked else _LET_GO)
+        await pool.close(timeout=_CLOSING_GIVEN_UP if given_up else max(budget.left(_CLOSING), _CLOSING_GIVEN_UP))
 
 
 async def once(
@@ -202,9 +230,46 @@ async def execute(db: Database, statement: bytes, parameters: Mapping[str, objec
 async def _run(
     db: Database, statement: bytes, parameters: Mapping[str, object], row_factory: rows.BaseRowFactory[Row]
 ) -> tuple[list[Row], int]:
-    work = _attempts(db, statement, parameters, row_factory)
-    async with asyncio.timeout(db.deadline):
-        return await (db.background.let_go(work, name="statement") if db.prompt else work)
+    began = clock.monotonic()
+    if db.use.given_up.is_set() or db.budget.left(db.deadline) <= 0:
+        raise errors.Unavailable("This process stops, and waits for the database no longer.", retry_after=RETRY_AFTER)
+    try:
+        async with asyncio.timeout(db.budget.left(db.deadline)) as scope:
+            db.use.asked.add(scope)
+            try:
+                answer = await db.background.let_go(_attempts(db, statement, parameters, row_factory), name="statement")
+            finally:
+                db.use.asked.discard(scope)
+    except (TimeoutError, psycopg_pool.PoolTimeout, errors.AllInUse):
+        _unanswered(db, began)
+        raise
+    except psycopg.Error as error:
+        # With a SQLSTATE it was the server that spoke.
+        if error.sqlstate is not None:
+            _answered(db)
+        raise
+    _answered(db)
+    return answer
+
+
+def _answered(db: Database) -> None:
+    db.use.answered_at, db.use.silent_since = clock.monotonic(), None
+
+
+def _unanswered(db: Database, began: float) -> None:
+    """A statement that began then was given no answer: with the stop under way, the server has had its time with that."""
+    use = db.use
+    # One that waited for others, or on a connection that is dead, says nothing of the time in which others were answered.
+    since = max(began, use.answered_at)
+    use.silent_since = since if use.silent_since is None else min(use.silent_since, since)
+    if not db.budget.begun or clock.monotonic() - use.silent_since < db.pool.timeout * _SHARE or use.given_up.is_set():
+        return
+    log.info("a database does not answer and is given up", extra={"pool": db.pool.name})
+    use.given_up.set()
+    now = asyncio.get_running_loop().time()
+    for scope in use.asked:
+        if not scope.expired():
+            scope.reschedule(now)
 
 
 async def _attempts(

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -90,7 +91,7 @@ class Databases:
         self._attach = attach
         self._now = now
         self._regional: dict[DatabaseName, _Regional] = {}
-        self._background = tasks.Background(grace=2 * self._opening.deadline + 2)
+        self._background = tasks.Background(grace=2 * self._opening.deadline + 2, budget=home.budget)
 
     # ------------------------------------------------------------ which there are
 
@@ -152,6 +153,26 @@ class Databases:
         if one is not None and not one.why and not isinstance(error, errors.Contended):
             _lost(name, one, "did not answer")
 
+    # ------------------------------------------------------------ while the process stops
+
+    def given_up(self, name: DatabaseName) -> bool:
+        """Whether the process stops, and nothing more is to be had of this one."""
+        event, budget = self._given_up(name), self.home.budget
+        return budget.begun and (event is None or event.is_set() or budget.left(math.inf) <= 0)
+
+    async def pause(self, name: DatabaseName, seconds: float) -> None:
+        """Sleep for so long before the next attempt, and no longer when it is given up."""
+        event = self._given_up(name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await (event.wait() if event is not None else asyncio.sleep(seconds))
+
+    def _given_up(self, name: DatabaseName) -> asyncio.Event | None:
+        """``None``: it is not open."""
+        one = self._regional.get(name)
+        db = self.home if name == HOME else one.db if one is not None else None
+        return db.use.given_up if db is not None else None
+
     # ------------------------------------------------------------ one of them
 
     async def _keep(self, name: DatabaseName) -> None:
@@ -183,10 +204,12 @@ class Databases:
         """
         dsn, settings = self._read(name), self._opening
         async with connect.opened(
-            dsn, process=settings.process, max_size=settings.max_size, deadline=settings.deadline
-        ) as opened:
-            # One that hangs must hold up nobody for longer than he said.
-            db = dataclasses.replace(opened, prompt=True)
+            dsn,
+            process=settings.process,
+            max_size=settings.max_size,
+            deadline=settings.deadline,
+            budget=self.home.budget,
+        ) as db:
             await self._prepared(dsn, db)
             async with self._attach(name, db):
                 one = self._regional[name]

@@ -88,7 +88,7 @@ class BatchWriter:
         self._wake = asyncio.Event()
         self._closing = False
         self._slots = asyncio.Semaphore(self._settings.max_in_flight)
-        self._background = tasks.Background(grace=2 * db.deadline + 1)
+        self._background = tasks.Background(grace=2 * db.deadline + 1, budget=db.budget)
 
     async def __aenter__(self) -> Self:
         self._loop = self._background.spawn(self._gather(), name="heartbeat batches")
@@ -103,7 +103,7 @@ class BatchWriter:
         self._wake.set()
         self._recorder.cancel()
         # First all is handed out, then what is under way finishes.
-        await asyncio.wait({self._loop}, timeout=self._db.deadline)
+        await asyncio.wait({self._loop}, timeout=self._db.budget.left(self._db.deadline))
         await self._background.close()
         _abandon(self._waiting.values())
         with contextlib.suppress(errors.Unavailable):  # its last word on lag ages out by itself
@@ -248,7 +248,10 @@ class BatchWriter:
         for region in self._regions:
             metrics.REGION_LAG.labels(region=region).set(lag)
         lags = dict.fromkeys(self._regions, lag)
-        await regions.record_lag(self._db, writer=self._writer, lags=lags, max_lag=self._settings.max_lag)
+        try:
+            await regions.record_lag(self._db, writer=self._writer, lags=lags, max_lag=self._settings.max_lag)
+        except errors.Unavailable as error:
+            log.warning("the lag is not recorded", extra={"regions": len(lags), "reason": error.message})
 
 
 class _LastWords:
