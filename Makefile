@@ -40,15 +40,15 @@ help: ## list the targets
 	echo
 	echo "  make run POOL=$(POOL) PORT=$(PORT) DATA=$(DATA)    with the values that hold when none are given"
 	echo "  make run CHROME_PORT=9222    answers as a local Chrome does too, without a token"
-	echo "  make test WORKERS=auto    runs the tests in several processes"
+	echo "  make test WORKERS=0    runs the tests in one process; a number in so many, else as many as the machine bears"
 
 .PHONY: run
 run: $(VENV)/.local chromium ## start the pool of POOL on PORT, and keep it running until Ctrl-C
 	@exec $(BIN)/browserpool up --file $(POOL) --port $(PORT) --data $(DATA) $(if $(CHROME_PORT),--chrome-port $(CHROME_PORT))
 
-# In several processes where WORKERS says so: a number, or auto. What is about to be ended at its time limit is shown then, since only one of
-# them has a terminal.
-SPREAD = $(if $(WORKERS),--numprocesses=$(WORKERS) --dist=worksteal --override-ini=faulthandler_timeout=115)
+# In several processes, as tests often wait. What is about to be ended at its time limit is shown then, since none of them has a terminal.
+WORKERS ?= auto
+SPREAD = $(if $(filter-out 0,$(WORKERS)),--numprocesses=$(WORKERS) --dist=worksteal --override-ini=faulthandler_timeout=115)
 
 .PHONY: test
 test: check chromium node npm ## check, then run every test

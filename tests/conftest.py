@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pathlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,13 +11,16 @@ from browserpool.store import connect
 from support import postgres
 
 _MOST_WORKERS = 8
-"""Each may have two installations of its own, with their browsers: some 2 GB."""
+_A_WORKER = 2 * 1024**2
+"""Kilobytes: each may have two installations of its own, with their browsers."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes ``--numprocesses auto`` is: half as many again as there are cores, since tests often wait."""
-    return min(_MOST_WORKERS, max(2, len(os.sched_getaffinity(0)) * 3 // 2))
+    """How many processes ``--numprocesses auto`` is: half as many again as there are cores, since tests often wait, if there is room."""
+    said = dict(line.split(":", 1) for line in pathlib.Path("/proc/meminfo").read_text().splitlines())
+    room = int(said["MemAvailable"].split()[0]) // _A_WORKER
+    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) * 3 // 2, room))
 
 
 def pytest_collection_finish() -> None:
