@@ -89,11 +89,39 @@ async def test_a_person_sees_the_page_and_drives_it(
         await waiting.until(lambda: client.evaluate(page, "document.getElementById('name').value === 'Ada L'"))
         assert await client.evaluate(page, "document.title") == "clicked"
         if mode == "full":
-            await window.locator("#tabs button").first.click()
+            await window.locator("#tabs button[aria-selected=false]").click()
             await waiting.until(lambda: _is(window, "#address", "about:blank"))
             await window.fill("#address", web.url("/small"))
             await window.press("#address", "Enter")
             await waiting.until(lambda: len(web.requests("/small")) == 1)
+
+
+async def test_a_tab_that_changes_under_the_mouse_is_clicked(
+    up: stack.Stack, http: aiohttp.ClientSession, web: site.Site, window: async_api.Page
+) -> None:
+    web.page("/poem", "<title>A poem</title>")
+    async with session(up, http, web) as (made, client, target, _):
+        _, other = await client.page(web.url("/form?other"))
+        link = await view(http, made, mode="full", targetId=target)
+        await window.goto(link["devtoolsFrontendUrl"])
+        box = await _tab(window, "/form?other").bounding_box()
+        assert box is not None
+        await window.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        await window.mouse.down()
+        await client.call("Page.navigate", other, url=web.url("/poem"))
+        tab = _tab(window, "/poem")
+        await tab.wait_for()
+        await window.mouse.up()
+        await waiting.until(lambda: _is_selected(tab))
+
+
+def _tab(window: async_api.Page, path: str) -> async_api.Locator:
+    """The tab with that page."""
+    return window.locator(f"#tabs button[title$='{path}']")
+
+
+async def _is_selected(tab: async_api.Locator) -> bool:
+    return await tab.get_attribute("aria-selected") == "true"
 
 
 async def _is(window: async_api.Page, field: str, value: str) -> bool:
