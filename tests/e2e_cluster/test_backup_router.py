@@ -90,7 +90,8 @@ def test_a_session_there_is_found_by_every_router_here(release: releases.Release
         for router in release.browserpool_pods("router"):
             base = f"http://{router['status']['podIP']}:8080"
             listed = release.ask(client, f"{path}/json/list", base=base)
-            assert (listed.status, [one["type"] for one in listed.json]) == (200, ["page"])
+            assert listed.status == 200, listed.body
+            assert [one["type"] for one in listed.json] == ["page"]
     finally:
         assert release.ask(client, path, method="DELETE").status == 200
     assert release.ask(client, f"{path}/json/list").status == 404
