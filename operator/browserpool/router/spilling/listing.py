@@ -32,11 +32,10 @@ Said = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """One of them. ``pool``: what it is called here; ``started_at``: milliseconds since 1970, by the other cluster's clock."""
+    """One of them. ``pool``: what it is called here; ``said``: its times, too, are by the other cluster's clock."""
 
     session_id: SessionId
     pool: PoolName
-    started_at: int
     said: Said
 
 
@@ -129,12 +128,7 @@ async def _own(
 ) -> list[Shown]:
     """The caller's, of those that a router shows which has made some for ``regions``."""
     return [
-        Shown(
-            session_id=found.session_id,
-            pool=found.pool,
-            started_at=shown[found.session_id]["startTime"],
-            said=shown[found.session_id],
-        )
+        Shown(session_id=found.session_id, pool=found.pool, said=shown[found.session_id])
         for found in await remote_sessions.among(call.services.db, shown.keys())
         if call.owner in (None, found.token) and remote_sessions.Region(pool=found.pool, region=found.region) in regions
     ]
