@@ -151,6 +151,27 @@ async def test_from_surface_off(shoot):
     assert (await shoot(fromSurface=False)).size == (200, 100)
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["window", "full page"])
+@pytest.mark.parametrize("way", ["same site", "other site", "back"])
+async def test_a_page_that_goes_elsewhere_under_its_picture(stand, web, way, full):
+    """Chromium forgets a picture whose document is replaced while it is taken: of any page that redirects by script, if it does so then."""
+    to = {"same site": web.url("/elsewhere"), "other site": web.url("/elsewhere", host="b.test"), "back": None}[way]
+    web.page("/elsewhere", "<!doctype html><style>html { background: rgb(0, 255, 0) }</style>")
+    go = "history.back()" if to is None else f"location = {to!r}"
+    for later in (0, 5, 10, 15, 20, 30):
+        leaves = f"""<!doctype html><style>html {{ background: rgb(255, 0, 0) }}</style><div style="height:4000px"></div>
+            <script>onload = () => setTimeout(() => {{ {go} }}, {later})</script>"""
+        picture = await stand.picture(
+            url=web.page("/leaves", leaves),
+            viewport={"width": 1280, "height": 720},
+            screenshotOptions={"fullPage": full},
+            actionTimeout=20_000,
+        )
+        shown = at(picture, 10, 10)
+        assert shown in (RED, WHITE if way == "back" else GREEN)
+        assert (picture.width, picture.height > 4000) == (1280, full and shown == RED)
+
+
 async def test_scroll_page_loads_what_is_lazy(stand, web):
     page = web.page(
         "/lazy",

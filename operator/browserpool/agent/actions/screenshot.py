@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import math
 from typing import Any, Final
 
@@ -19,6 +20,11 @@ _MOST_SCROLLS: Final = 200
 _SCROLL_PAUSE: Final = 0.02
 """Seconds between two windows: a frame, in which what comes into view starts to load."""
 _PICTURES_DEADLINE: Final = 5.0
+_ON_ITS_WAY: Final = 0.5
+"""Seconds for the answer of a picture that was taken before its document was replaced."""
+_LOADED: Final = "document.readyState === 'complete'"
+_LOADED_DEADLINE: Final = 5.0
+"""Seconds for the load of a document that the page went to by itself. What has come by then is what a person would see."""
 
 
 async def capture(page: life.Page, action: screenshot.Screenshot) -> answer.Answer:
@@ -41,12 +47,47 @@ async def take(
     viewport: shared.Viewport,
     selector: str | None = None,
 ) -> str:
-    """The picture, as base64."""
+    """The picture, as base64; of the page's next document, once that has loaded, where it goes there meanwhile."""
     if options.omit_background:
         await page.call("Emulation.setDefaultBackgroundColorOverride", _TRANSPARENT)
-    clip = await _clip(page, options, viewport=viewport, selector=selector)
-    taken = await page.call("Page.captureScreenshot", parameters(options, clip=clip))
-    return str(taken["data"])
+    while True:
+        clip = await _clip(page, options, viewport=viewport, selector=selector)
+        taken = await _taken(page, parameters(options, clip=clip))
+        if taken is not None:
+            return str(taken["data"])
+        await _arrive(page, viewport)
+
+
+async def _taken(page: life.Page, params: driver.Params) -> driver.Params | None:
+    """Chromium's answer; ``None``: the document was replaced under it, and then Chromium refuses, or says nothing for ever."""
+    replaced = asyncio.Event()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(None) as scope:
+
+            def navigated(event: driver.Params) -> None:
+                if event["frame"]["id"] == page.session.target_id and not replaced.is_set():
+                    replaced.set()
+                    scope.reschedule(asyncio.get_running_loop().time() + _ON_ITS_WAY)
+
+            off = page.session.on("Page.frameNavigated", navigated)
+            try:
+                return await page.call("Page.captureScreenshot", params)
+            except driver.CallRefused:
+                # It may be said before the event that tells why.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(replaced.wait(), _ON_ITS_WAY)
+                if not replaced.is_set():
+                    raise
+            finally:
+                off()
+    return None
+
+
+async def _arrive(page: life.Page, viewport: shared.Viewport) -> None:
+    """Wait for the document that the page went to; a picture that got lost may have left the window as large as it wanted it."""
+    await waiting.poll(page.session, _LOADED, seconds=min(_LOADED_DEADLINE, page.time.left))
+    for call in setup.viewport(viewport):
+        await page.call(call.method, call.params)
 
 
 def parameters(options: screenshot.ScreenshotOptions, *, clip: dict[str, float] | None) -> driver.Params:
