@@ -14,6 +14,7 @@ chance, asyncio, SQL, Kubernetes; ``now`` and identifiers come in as arguments. 
 ``canary``         the part of it that says which second version is tried
 ``elsewhere``      the part of it that names other systems
 ``databases``      the part of it that says in which database a region is
+``silence``        when a database that says nothing is given up at a stop
 ``session_object`` the ``BrowserSession`` manifest
 ``quantities``     durations and shares as manifests write them
 ``claims``         what a claim asks and what it answers; session kinds, localities, close reasons

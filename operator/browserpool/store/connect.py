@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -20,7 +19,7 @@ import psycopg_pool
 from psycopg import rows
 
 from browserpool.lib import clock, tasks
-from browserpool.model import errors
+from browserpool.model import errors, silence
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +54,13 @@ _KEPT_FROM_IT: Final = (
 class Use:
     """Of a pool's connections: how many have a statement now, and how often one came back that goes on.
 
-    ``answered_at``: when the server last said anything, and ``silent_since``: since when a statement waited that was given no answer after
-    that, on the process's steady clock. ``asked``: the deadlines of those that wait. ``given_up``: nobody waits for the server any more.
+    ``heard``: when the server spoke last, and since when it is silent. ``asked``: the deadlines of those that wait. ``given_up``: nobody
+    waits for the server any more.
     """
 
     taken: int = 0
     returned: int = 0
-    answered_at: float = -math.inf
-    silent_since: float | None = None
+    heard: silence.Heard = dataclasses.field(default_factory=silence.Heard)
     asked: set[asyncio.Timeout] = dataclasses.field(default_factory=set)
     given_up: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
@@ -253,16 +251,22 @@ async def _run(
 
 
 def _answered(db: Database) -> None:
-    db.use.answered_at, db.use.silent_since = clock.monotonic(), None
+    db.use.heard = silence.Heard(answered_at=clock.monotonic())
 
 
 def _unanswered(db: Database, began: float) -> None:
-    """A statement that began then was given no answer: with the stop under way, the server has had its time with that."""
+    """A statement that began then was given no answer: with the stop under way, the server may have had its time with that."""
     use = db.use
-    # One that waited for others, or on a connection that is dead, says nothing of the time in which others were answered.
-    since = max(began, use.answered_at)
-    use.silent_since = since if use.silent_since is None else min(use.silent_since, since)
-    if not db.budget.begun or clock.monotonic() - use.silent_since < db.pool.timeout * _SHARE or use.given_up.is_set():
+    use.heard = silence.unanswered(use.heard, began=began)
+    patience = db.pool.timeout * _SHARE
+    if silence.gives_up(use.heard, now=clock.monotonic(), stopping=db.budget.begun, patience=patience):
+        _give_up(db)
+
+
+def _give_up(db: Database) -> None:
+    """Whoever waits for the server is told so now, and nobody waits for it from now on."""
+    use = db.use
+    if use.given_up.is_set():
         return
     log.info("a database does not answer and is given up", extra={"pool": db.pool.name})
     use.given_up.set()
