@@ -6,6 +6,7 @@ The browsers behind them are stand-ins.
 import asyncio
 import gzip
 import pathlib
+import uuid
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -552,6 +553,85 @@ async def test_any_router_of_the_cluster_finds_the_session(near: routers.Rig, fa
         socket = await launched(other, f"/devtools/browser/{session_id}")
         await echoes(socket, "x")
         await socket.close()
+
+
+@pytest.fixture
+async def late(near: routers.Rig, dsn: str) -> AsyncIterator[routers.Rig]:
+    """Another router of the near cluster, which reads the pools again only if it is given a reason; ``near`` has its token."""
+    secrets = near.running.services.settings.secrets_dir
+    async with routers.rig(dsn, near.database, secrets_dir=secrets, catalog_reload=3600.0) as made:
+        near.secret = made.secret
+        await near.running.services.catalog.reload()
+        yield made
+
+
+async def known_late(near: routers.Rig, late: routers.Rig, far: routers.Rig, knows: str) -> str:
+    """A session in the other cluster, of which the late router ``knows`` but so much when its pool is given the backup."""
+    if knows == "no pool":
+        await late.running.services.catalog.reload()
+    else:
+        await near.make_pool(browsers_=0, **FAILS)
+        if knows == "another pool's backup":
+            await near.make_pool("another", browsers_=0, **FAILS, **backed(far.url))
+        await late.running.services.catalog.reload()
+    if knows == "no pool":
+        await near.make_pool(browsers_=0, **FAILS, **backed(far.url))
+    else:
+        await near.respec(**FAILS, **backed(far.url))
+    return str((await near.post("/devtools/browser?pool=small")).json["sessionId"])
+
+
+KNOWN_LATE = pytest.mark.parametrize("knows", ["no pool", "no backup", "another pool's backup"])
+
+
+@KNOWN_LATE
+async def test_a_router_finds_a_session_whose_pool_it_has_yet_to_read(
+    near: routers.Rig, far: routers.Rig, late: routers.Rig, knows: str
+) -> None:
+    session_id = await known_late(near, late, far, knows)
+    answer = await late.request("GET", f"/devtools/browser/{session_id}/json/list")
+    assert (answer.status, [one["type"] for one in answer.json]) == (200, ["page"])
+
+
+@KNOWN_LATE
+@pytest.mark.parametrize("path", ["/devtools/browser/{}", "/v1/connectDevtools?browser_session={}"])
+async def test_a_router_connects_to_a_session_whose_pool_it_has_yet_to_read(
+    near: routers.Rig, far: routers.Rig, late: routers.Rig, knows: str, path: str
+) -> None:
+    session_id = await known_late(near, late, far, knows)
+    socket = await launched(late, path.format(session_id))
+    await socket.close()
+
+
+@KNOWN_LATE
+async def test_a_router_lists_a_session_whose_pool_it_has_yet_to_read(
+    near: routers.Rig, far: routers.Rig, late: routers.Rig, knows: str
+) -> None:
+    session_id = await known_late(near, late, far, knows)
+    assert [one["sessionId"] for one in await listed(late)] == [session_id]
+
+
+async def test_guesses_at_sessions_share_readings_of_the_pools(
+    near: routers.Rig, late: routers.Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings, book = 0, late.running.services.catalog
+    read = book._read
+
+    async def counted() -> None:
+        nonlocal readings
+        readings += 1
+        await read()
+
+    monkeypatch.setattr(book, "_read", counted)
+    guesses = [f"/devtools/session/{uuid.uuid4()}" for _ in range(50)]
+    answers = await asyncio.gather(*(late.request("GET", path) for path in guesses))
+    assert {answer.status for answer in answers} == {404}
+    assert readings <= 3
+    await near.make_pool(browsers_=0, **FAILS, **backed("http://127.0.0.1:9"))
+    await book.reload()
+    readings = 0
+    assert {(await late.request("GET", path)).status for path in guesses} == {404}
+    assert readings == 0, "what is elsewhere is remembered, and these are not"
 
 
 async def test_a_session_there_is_its_makers_alone(near: routers.Rig, far: routers.Rig) -> None:

@@ -222,8 +222,6 @@ async def _handled(route: routes.Route, call: services.Call) -> web.StreamRespon
     try:
         return await route.handler(call)
     except (errors.NotFound, everywhere.Unseen) as missing:
-        if not following.may(call):
-            raise
         return await following.followed(call, missing)
 
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Collection, Mapping
 
 from browserpool.lib import clock
-from browserpool.model import credentials, errors, pool
+from browserpool.model import credentials, elsewhere, errors, pool
 from browserpool.model import nodes as model_nodes
 from browserpool.model import tokens as model
-from browserpool.model.names import DatabaseName, NodeName, PoolName
+from browserpool.model.names import DatabaseName, NodeName, PoolName, RegionName
 from browserpool.store import connect, nodes, pools, region_databases, tokens
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,12 @@ class Catalog:
     def pools(self) -> Mapping[PoolName, pool.PoolSpec]:
         """Every pool's spec."""
         return self._pools
+
+    def backup(self, name: PoolName, region: RegionName) -> elsewhere.BackupRouter | None:
+        """The router of another cluster that is a region's backup; ``None``: it has none, or is not known."""
+        spec = self._pools.get(name)
+        found = spec.region(region) if spec is not None else None
+        return None if found is None else found.backup_router
 
     @property
     def databases(self) -> frozenset[DatabaseName]:

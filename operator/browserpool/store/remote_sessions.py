@@ -52,10 +52,9 @@ class Region:
     region: RegionName
 
 
-async def regions(db: connect.Database, asked: Collection[Region], *, token: TokenName | None) -> set[Region]:
-    """Those that were ``asked`` about for which sessions of ``token`` are remembered; ``None``: anybody's."""
-    parameters = {"pools": [one.pool for one in asked], "regions": [one.region for one in asked], "token": token}
-    return set(await connect.fetch(db, _SQL["regions"], parameters, into=Region))
+async def regions(db: connect.Database, *, token: TokenName | None) -> set[Region]:
+    """Those for which sessions of ``token`` are remembered; ``None``: anybody's."""
+    return set(await connect.fetch(db, _SQL["regions"], {"token": token}, into=Region))
 
 
 async def remove(db: connect.Database, session_id: SessionId) -> None:

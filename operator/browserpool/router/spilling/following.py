@@ -22,22 +22,17 @@ Missing = errors.NotFound | everywhere.Unseen
 """Why a session is none of this installation's."""
 
 
-def may(call: services.Call) -> bool:
-    """Whether the session that a request's path names, and that is none that this installation can see, may be elsewhere."""
-    return _may(call, call.request.match_info.get("session", ""))
-
-
 async def followed(call: services.Call, missing: Missing) -> web.StreamResponse:
     """The other router's answer about the session that the path names.
 
     Raises:
-        errors.NotFound, everywhere.Unseen: ``missing``: the session is not there either, or not the caller's.
+        errors.NotFound, everywhere.Unseen: ``missing``: the path names no session, or one that is not there either, or not the caller's.
         errors.Unavailable: that router cannot be reached.
     """
     request = call.request
     if not all(_is_one_segment(part) for part in request.match_info.values()):
         raise missing
-    found, to = await _whereabouts(call, SessionId(request.match_info["session"]), missing)
+    found, to = await _whereabouts(call, SessionId(request.match_info.get("session", "")), missing)
     with _reachable():
         if web.WebSocketResponse().can_prepare(request).ok:
             return await _connected(call, found, rules.address(to, request.rel_url.raw_path, query=request.query), to)
@@ -48,8 +43,6 @@ async def connected(
     call: services.Call, session_id: SessionId, missing: Missing, *, kind: type[web.WebSocketResponse[Any]]
 ) -> web.StreamResponse:
     """A connection to a session that something else than the path names, for a client of that ``kind``. Raises as ``followed``."""
-    if not _may(call, session_id):
-        raise missing
     found, to = await _whereabouts(call, session_id, missing)
     with _reachable():
         # Not the client's own query: of two names in it, the other router might heed the one that nobody has looked at here.
@@ -57,26 +50,28 @@ async def connected(
         return await _connected(call, found, url, to, kind=kind)
 
 
-def _may(call: services.Call, session_id: str) -> bool:
-    return (
-        call.services.catalog.backed
-        and names.is_session_id(session_id)
-        and not rules.has_come_through_a_router(call.request.headers)
-    )
-
-
 async def _whereabouts(
     call: services.Call, session_id: SessionId, missing: Missing
 ) -> tuple[remote_sessions.Remote, elsewhere.BackupRouter]:
     """What is remembered of the caller's session, and the router that has it; raises ``missing`` if nothing is."""
+    if not names.is_session_id(session_id) or rules.has_come_through_a_router(call.request.headers):
+        raise missing
+    book = call.services.catalog
+    if not book.backed:
+        # The first backup of all may have been named a moment ago, and the session made there since.
+        await book.hurry()
+        if not book.backed:
+            raise missing
     found = await remote_sessions.get(call.services.db, session_id)
     if found is None or not call.may_use(found.pool, found.token):
         raise missing
-    spec = call.services.catalog.pools.get(found.pool)
-    region = spec.region(found.region) if spec is not None else None
-    if region is None or region.backup_router is None:
+    to = book.backup(found.pool, found.region)
+    if to is None:
+        await book.hurry()
+        to = book.backup(found.pool, found.region)
+    if to is None:
         raise missing
-    return found, region.backup_router
+    return found, to
 
 
 @contextlib.contextmanager

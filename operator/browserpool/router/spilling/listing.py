@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from browserpool.model import elsewhere, errors, names
-from browserpool.model.names import PoolName, RegionName, SessionId
+from browserpool.model.names import PoolName, SessionId
 from browserpool.router import remote, services
 from browserpool.router.spilling import rules, serving
 from browserpool.store import remote_sessions
@@ -45,7 +45,7 @@ async def live(call: services.Call) -> list[Shown]:
     Raises:
         errors.Unavailable: the store, which knows whose they are, is away.
     """
-    if not call.services.catalog.backed or rules.has_come_through_a_router(call.request.headers):
+    if rules.has_come_through_a_router(call.request.headers):
         return []
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -60,17 +60,15 @@ async def live(call: services.Call) -> list[Shown]:
 
 async def _routers(call: services.Call) -> Mapping[elsewhere.BackupRouter, Collection[remote_sessions.Region]]:
     """Those to be asked, each once, with the regions that they have made sessions for."""
-    backups = {
-        remote_sessions.Region(pool=name, region=RegionName(region.name)): region.backup_router.model_copy(
-            update={"pool": None}
-        )
-        for name, spec in call.services.catalog.pools.items()
-        for region in spec.regions
-        if region.backup_router is not None
-    }
+    book = call.services.catalog
+    regions = await remote_sessions.regions(call.services.db, token=call.owner)
+    if any(book.backup(one.pool, one.region) is None for one in regions):
+        # It may have been named a moment ago, and the session made there since.
+        await book.hurry()
     asked = collections.defaultdict(list)
-    for region in await remote_sessions.regions(call.services.db, backups.keys(), token=call.owner):
-        asked[backups[region]].append(region)
+    for region in regions:
+        if (to := book.backup(region.pool, region.region)) is not None:
+            asked[to.model_copy(update={"pool": None})].append(region)
     return asked
 
 

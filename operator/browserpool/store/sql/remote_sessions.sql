@@ -21,10 +21,22 @@ select r.session_id, r.pool, r.region, r.token from remote_sessions r where r.se
 select r.session_id, r.pool, r.region, r.token from remote_sessions r where r.session_id = any(%(session_ids)s);
 
 -- name: regions
--- One probe of an index for each, whatever is known of the table when a plan is made: a range is asked for in the order of remote_sessions_owners.
+-- From one pool and region to the next, whatever there is of each: the table is never read whole, whoever asks.
+-- Of each, one probe of an index, whatever is known of the table when a plan is made: a range is asked for in the order of remote_sessions_owners.
 -- With "exists", or with "token =" and the newest, whoever has nothing there, or no more, may have the whole table read for him.
+with recursive known as (
+    (select r.pool, r.region from remote_sessions r order by r.pool, r.region limit 1)
+    union all
+    select n.pool, n.region
+    from known k
+    cross join lateral (
+        select r.pool, r.region from remote_sessions r
+        where (r.pool, r.region) > (k.pool, k.region)
+        order by r.pool, r.region limit 1
+    ) n
+)
 select p.pool, p.region
-from unnest(%(pools)s::text[], %(regions)s::text[]) as p (pool, region)
+from known p
 where
     (
         select r.session_id from remote_sessions r
