@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from browserpool.lib import tasks
 from browserpool.model import credentials, errors
 from browserpool.model.names import TokenName
 from browserpool.model.tokens import Token
@@ -33,6 +34,44 @@ async def test_many_guesses_share_one_reading(database, monkeypatch):
     refused = await asyncio.gather(*guesses, return_exceptions=True)
     assert {type(error) for error in refused} == {errors.Unauthorized}
     assert len(readings) == 1
+
+
+async def test_who_leaves_while_he_reads_for_others_keeps_nothing_from_them(database, monkeypatch):
+    known, reading = catalog.Catalog(database), asyncio.Event()
+    await known.reload()
+    listing = catalog.pools.listing
+
+    async def slow(db):
+        reading.set()
+        await asyncio.sleep(0.1)
+        return await listing(db)
+
+    await asyncio.sleep(catalog.HURRY)
+    await tokens.put(database, Token(name=TokenName("new"), hash=credentials.hashed("secret")))
+    monkeypatch.setattr(catalog.pools, "listing", slow)
+    async with tasks.Background() as background:
+        leaver, stayer = (background.spawn(known.token("secret"), name="ask") for _ in range(2))
+        await reading.wait()
+        leaver.cancel()
+        assert (await stayer).name == "new"
+
+
+async def test_who_comes_and_goes_has_the_store_read_no_more_often(database, monkeypatch):
+    known, readings = catalog.Catalog(database), 0
+    await known.reload()
+
+    async def stuck(_):
+        nonlocal readings
+        readings += 1
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(catalog.pools, "listing", stuck)
+    async with tasks.Background() as background:
+        for _ in range(10):
+            guess = background.spawn(known.token("guess"), name="guess")
+            await asyncio.sleep(0.01)
+            guess.cancel()
+    assert readings <= 1
 
 
 async def test_before_the_first_reading_nobody_is_refused_for_good(database):

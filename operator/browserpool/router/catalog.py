@@ -36,6 +36,8 @@ class Catalog:
         self._nodes: dict[NodeName, model_nodes.Node] = {}
         self._nodes_at = -math.inf
         self._tried_at = -math.inf
+        self._known_at = -math.inf
+        """When the last reading began that came to an end, be it a failure."""
         self._reading = asyncio.Lock()
         self.backed = False
         """Whether any region's backup is another cluster's router."""
@@ -80,7 +82,15 @@ class Catalog:
             await self._read()
 
     async def _read(self) -> None:
-        self._tried_at = self._now()
+        began = self._tried_at = self._now()
+        try:
+            await self._read_all()
+        except errors.BrowserpoolError:
+            self._known_at = began
+            raise
+        self._known_at = began
+
+    async def _read_all(self) -> None:
         found_pools = await pools.listing(self._db)
         found_tokens = await tokens.listing(self._db)
         self._databases = frozenset(await region_databases.listing(self._db))
@@ -119,15 +129,16 @@ class Catalog:
         return self._tokens[digest]
 
     async def hurry(self) -> None:
-        """Read again, unless a reading has begun since the call; soon after the last one, wait first.
+        """Read again, unless a reading has begun since the call and was done; soon after the last one, wait first.
 
-        What was written a moment ago is found, and many who ask for what is not there share one reading.
+        What was written a moment ago is found, and many who ask for what is not there share one reading; it goes on with another of them
+        when the one who reads leaves.
         """
         asked = self._now()
         async with self._reading:
-            if self._tried_at >= asked:
+            if self._known_at >= asked:
                 return
-            await asyncio.sleep(max(0.0, self._tried_at + HURRY - asked))
+            await asyncio.sleep(max(0.0, self._tried_at + HURRY - self._now()))
             try:
                 await self._read()
             except errors.Unavailable as error:
