@@ -922,8 +922,9 @@ async def test_nobody_is_kept_waiting_for_a_list_who_has_nothing_there(near: rou
         web.Response(body=b"<html>"),
         web.json_response({"sessions": []}),
         web.json_response([{"sessionId": 1, "startTime": 1}]),
+        web.Response(status=302, headers={"Location": "/elsewhere"}),
     ],
-    ids=["full", "refuses", "no JSON", "no list", "no sessions"],
+    ids=["full", "refuses", "no JSON", "no list", "no sessions", "leads elsewhere"],
 )
 async def test_a_router_that_shows_nothing_has_no_part_in_a_list(
     near: routers.Rig, other: maker.Maker, says: web.Response
@@ -931,6 +932,15 @@ async def test_a_router_that_shows_nothing_has_no_part_in_a_list(
     other.says = says
     assert await listed(near) == []
     assert len(other.pages) == 1
+
+
+async def test_what_a_session_has_no_room_for_has_no_part_in_a_list(near: routers.Rig, other: maker.Maker) -> None:
+    """Nested more deeply than can be written again, it would keep those here out of the list, too."""
+    deep = b"[" * 300 + b"]" * 300
+    session = b'{"sessionId": "%s", "startTime": 1, "region": "us", "deep": %s}' % (other.made[0].encode(), deep)
+    other.says = web.Response(body=b"[%s]" % session, content_type="application/json")
+    [one] = await listed(near)
+    assert (one["region"], "deep" in one) == ("us", False)
 
 
 async def test_a_list_does_not_wait_for_a_router_that_hangs(

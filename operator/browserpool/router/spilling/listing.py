@@ -109,7 +109,8 @@ def _page(to: elsewhere.BackupRouter, body: bytes) -> list[Said]:
         good = False
     if not good:
         raise serving.Unserved("refused", f"{to.url} answered with what is no list of sessions")
-    return list(page)
+    # A session's fields are plain values. What nests may do so more deeply than it can be written again.
+    return [{name: value for name, value in one.items() if not isinstance(value, dict | list)} for one in page]
 
 
 def _is_session(one: object) -> bool:
