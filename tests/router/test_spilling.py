@@ -655,6 +655,35 @@ async def test_a_session_whose_router_is_away_is_told_so(near: routers.Rig, far:
     assert (answer.status, "Retry-After" in answer.headers) == (503, True)
 
 
+@pytest.mark.parametrize("status", [401, 302])
+async def test_a_router_that_does_not_let_this_one_in_is_not_the_clients_to_answer_for(
+    near: routers.Rig, far: routers.Rig, status: int
+) -> None:
+    """The token there is this installation's: a client that is told 401 would look for what is wrong with its own."""
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = (await near.post("/devtools/browser")).json["sessionId"]
+    if status == 401:
+        await near.respec(**backed(far.url, secret="bad"))
+        answer = await near.request("GET", f"/devtools/browser/{session_id}/json")
+    else:
+        head = b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n"
+        async with rude.serving(rude.saying(head)) as port:
+            await near.respec(**backed(f"http://127.0.0.1:{port}"))
+            answer = await near.request("GET", f"/devtools/browser/{session_id}/json", allow_redirects=False)
+    assert (answer.status, answer.headers.get("Retry-After"), "Location" in answer.headers) == (503, "1", False)
+
+
+async def test_a_session_is_not_forgotten_for_a_404_of_whatever_answers(near: routers.Rig, far: routers.Rig) -> None:
+    """It may be of a proxy whose router starts anew, or of a router that has yet to read where its sessions are."""
+    await near.make_pool(browsers_=0, **backed(far.url))
+    session_id = (await near.post("/devtools/browser")).json["sessionId"]
+    async with rude.serving(rude.saying(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as port:
+        await near.respec(**backed(f"http://127.0.0.1:{port}"))
+        assert (await near.request("GET", f"/devtools/session/{session_id}")).status == 404
+    await near.respec(**backed(far.url))
+    assert (await near.request("GET", f"/devtools/session/{session_id}")).status == 200
+
+
 async def test_a_connection_that_is_a_session_ends_it(near: routers.Rig, far: routers.Rig) -> None:
     await near.make_pool(browsers_=0, **backed(far.url))
     socket = await launched(near, "/")

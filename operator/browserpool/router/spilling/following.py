@@ -1,6 +1,7 @@
 """What belongs to a session that another cluster's router has: any request about it goes there, by whichever router it comes in."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,9 +15,10 @@ from browserpool.router.sidecar import passing
 from browserpool.router.spilling import rules, serving, sessions
 from browserpool.store import everywhere, remote_sessions
 
+log = logging.getLogger(__name__)
+
 DEADLINE: Final = 60.0
 """Seconds for an answer about a session."""
-_OVER: Final = (404, 410)
 
 Missing = errors.NotFound | everywhere.Unseen
 """Why a session is none of this installation's."""
@@ -118,8 +120,15 @@ async def _asked(call: services.Call, found: remote_sessions.Remote, to: elsewhe
     async with call.services.remote.ask(
         request.method, url, headers=serving.headers(call, to), body=body, deadline=DEADLINE
     ) as answer:
+        if rules.keeps_out(answer.status):
+            log.warning(
+                "another cluster's router refuses; see the region's backupRouter",
+                extra={"url": to.url, "status": answer.status},
+            )
+            raise serving.Unserved(rules.Said.REFUSED, f"it answered {answer.status}")
         whole_path = request.path.endswith(found.session_id)
-        if whole_path and (answer.status in _OVER or (request.method == "DELETE" and answer.status == 200)):
+        # Not when it is 404 there: that may be a proxy's word, whose router starts anew.
+        if whole_path and (answer.status == 410 or (request.method == "DELETE" and answer.status == 200)):
             await remote_sessions.remove(call.services.db, found.session_id)
         return await relay.passed_on(request, answer, headers=_headers(answer))
 

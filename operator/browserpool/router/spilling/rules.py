@@ -71,6 +71,11 @@ def said(status: int) -> Said:
     return Said.SERVED
 
 
+def keeps_out(status: int) -> bool:
+    """Whether an answer about a session says that this installation does not come in there, which its client can do nothing about."""
+    return status == 401 or 300 <= status < 400
+
+
 def address(to: elsewhere.BackupRouter, path: str, *, query: Mapping[str, str], pool: PoolName | None = None) -> str:
     """Where a request for ``path`` (encoded) goes; ``pool``: what it is to be named there, for what starts anew."""
     passed = {name: text for name, text in query.items() if name not in _OURS}
