@@ -735,3 +735,22 @@ async def test_while_a_region_moves_both_databases_serve_it(two: Two) -> None:
     # Without a browser in either it is empty, as ever.
     assert (await two.rig.post("/devtools/browser?region=eu&targets=true")).status == 200
     assert (await two.shot()).status == 503
+
+
+async def test_pools_are_read_in_time_while_a_regions_database_hangs(
+    dsn: str, database: connect.Database, hanging: postgres.Server, tmp_path: pathlib.Path
+) -> None:
+    """What tokens have used is asked of all databases, and takes as long as the slowest."""
+    with postgres.clone(hanging) as eu_dsn:
+        (tmp_path / "eu-db").mkdir()
+        (tmp_path / "eu-db" / "dsn").write_text(eu_dsn)
+        async with routers.rig(dsn, database, region="us", secrets_dir=str(tmp_path)) as rig:
+            await made_pool(rig)
+            await rig.make_token("limited", daily_seconds=1000)
+            parts = rig.running.services
+            await waiting.until(lambda: not parts.databases.away())
+            with hanging.hung():
+                await asyncio.sleep(0.5)
+                manifest = pool.BrowserPool(metadata=pool.Metadata(name="new"), spec=pool.PoolSpec())
+                await routers.pools.put(database, manifest)
+                await waiting.until(lambda: manifest.name in parts.catalog.pools, deadline=1)

@@ -268,6 +268,9 @@ def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asy
         await parts.catalog.reload()
         parts.databases.follow(parts.catalog.databases)
         await parts.place.settle()
+
+    # Not in one with the pools: regions' databases answer when they do, and one that hangs would hold up what the installation's own says.
+    async def learn() -> None:
         # Whose agents were greeted by another router, perhaps one that this one follows.
         parts.chromium = parts.chromium or await everywhere.product(parts.databases) or ""
         if any(one.daily_seconds is not None for one in parts.catalog.tokens):
@@ -278,6 +281,7 @@ def _start_loops(parts: services.Services, crawler: worker.Crawler) -> list["asy
 
     loops = (
         (read, config.catalog_reload, "read pools, tokens and nodes"),
+        (learn, config.catalog_reload, "learn what tokens have used"),
         (holding.renew, config.renew_interval, "renew leases"),
         (holding.expire, config.expire_interval, "expire leases"),
         (sweep, config.freshness / 3, "sweep unwell browsers"),
