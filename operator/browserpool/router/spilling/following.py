@@ -58,15 +58,11 @@ async def _whereabouts(
     """What is remembered of the caller's session, and the router that has it; raises ``missing`` if nothing is."""
     if not names.is_session_id(session_id) or rules.has_come_through_a_router(call.request.headers):
         raise missing
-    book = call.services.catalog
-    if not book.backed:
-        # The first backup of all may have been named a moment ago, and the session made there since.
-        await book.hurry()
-        if not book.backed:
-            raise missing
+    # Whatever the list of pools says, which may be older than the session: this asks for one row by its key, as the miss itself has.
     found = await remote_sessions.get(call.services.db, session_id)
     if found is None or not call.may_use(found.pool, found.token):
         raise missing
+    book = call.services.catalog
     to = book.backup(found.pool, found.region)
     if to is None:
         await book.hurry()
