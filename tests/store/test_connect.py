@@ -47,6 +47,24 @@ async def test_a_cancelled_statement_leaves_the_pool_good(dsn):
             assert await browsers.listing(db) == []
 
 
+async def test_a_server_ends_a_statement_that_nobody_waits_for(dsn):
+    asleep = b"select count(*) as asleep from pg_stat_activity where query = %(query)s and state = 'active'"
+
+    async def sleepers():
+        found = await connect.fetch_one(db, asleep, {"query": "select pg_sleep(600)"}, into=dict)
+        return found["asleep"]
+
+    async with connect.opened(dsn, process="tests", deadline=600) as db, tasks.Background() as background:
+        work = background.spawn(connect.execute(db, b"select pg_sleep(600)", {}), name="sleep")
+        await waiting.until(lambda: is_(sleepers, 1))
+        work.cancel()
+        await waiting.until(lambda: is_(sleepers, 0))
+
+
+async def is_(ask, wanted):
+    return await ask() == wanted
+
+
 async def test_more_statements_than_connections_wait_their_turn(dsn):
     async with connect.opened(dsn, process="tests", max_size=2) as db:
         answers = await asyncio.gather(*(connect.fetch(db, SLEEP, {"seconds": 0.01}, into=slept) for _ in range(40)))

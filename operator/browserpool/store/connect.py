@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import psycopg_pool
-from psycopg import rows
+from psycopg import abc, rows, waiting
 
 from browserpool.lib import clock, tasks
 from browserpool.model import errors, silence
@@ -33,8 +33,10 @@ _RECONNECT_EVERY: Final = 0.25
 """Seconds between attempts while Postgres is away. The pool's own backoff doubles up to minutes, and an outage would outlive itself."""
 _TCP_TIMEOUT_MS: Final = 10_000
 """A peer that vanished without a word is noticed after this long."""
-_LET_GO: Final = 1.0
-"""Seconds for a server to hear that it need not go on with a statement that nobody waits for, before its connection is simply closed."""
+_GONE_AFTER_MS: Final = 200
+"""A server ends a statement within about so long after its connection was closed: a claim must not be made long after it was undone."""
+_LOOK_EVERY: Final = 0.1
+"""Seconds between looks whether a connection that is waited for is still there, as psycopg's own."""
 _CLOSING: Final = 5.0
 """Seconds for a pool's own workers to end."""
 _CLOSING_GIVEN_UP: Final = 0.2
@@ -70,8 +72,8 @@ class Database:
     """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included.
 
     ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back. ``background`` has what is left
-    to do of one that nobody waits for any more: a server that hangs takes seconds to be told that it need not go on. ``budget`` is that of
-    the process's stop.
+    to do where nobody waits for it any more: to give up a new connection to a server that hangs takes seconds. ``budget`` is that of the
+    process's stop.
     """
 
     pool: psycopg_pool.AsyncConnectionPool[Connection]
@@ -101,6 +103,7 @@ async def opened(
     """
     pool = psycopg_pool.AsyncConnectionPool[Connection](
         dsn,
+        connection_class=_Abrupt,
         kwargs=_connection_settings(process=process, prepare=prepare, deadline=deadline),
         min_size=1,
         max_size=max_size,
@@ -111,7 +114,6 @@ async def opened(
         name=process,
     )
     budget = budget or tasks.Budget()
-    # Nobody waits for a statement longer than that, so that none is cancelled under a caller.
     background = tasks.Background(grace=deadline, budget=budget)
     db = Database(pool=pool, background=background, budget=budget, deadline=deadline)
     try:
@@ -120,7 +122,7 @@ async def opened(
         yield db
     finally:
         given_up = db.use.given_up.is_set()
-        await background.close(grace=0 if given_up else None if db.use.asked else _LET_GO)
+        await background.close(grace=0)
         await pool.close(timeout=_CLOSING_GIVEN_UP if given_up else max(budget.left(_CLOSING), _CLOSING_GIVEN_UP))
 
 
@@ -136,6 +138,27 @@ async def once(
         return await action(db)
 
 
+class _Abrupt(Connection):
+    """A connection that is closed when whoever waits for its answer is cancelled.
+
+    psycopg asks the server to give up the statement, over a new connection, and waits for that: seconds, where the server hangs. It
+    notices by itself (``client_connection_check_interval``), and to connect anew costs no more than asking.
+    """
+
+    async def wait(
+        self,
+        gen: abc.PQGen[Answer],
+        interval: float = _LOOK_EVERY,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's own
+    ) -> Answer:
+        """What ``gen`` gives or raises, for psycopg's own cursors."""
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise
+
+
 def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "autocommit": True,
@@ -146,8 +169,10 @@ def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dic
         "prepare_threshold": 0 if prepare else None,
     }
     if prepare:
-        # The server gives up a little before the caller does, so that the caller need not break the connection.
-        settings["options"] = f"-c statement_timeout={int(deadline * _SHARE * 1000)} -c timezone=UTC"
+        # The server gives up a little before the caller does, so that the caller need not break the connection; and soon where he did.
+        settings["options"] = (
+            f"-c statement_timeout={int(deadline * _SHARE * 1000)} -c client_connection_check_interval={_GONE_AFTER_MS} -c timezone=UTC"
+        )
     return settings
 
 
@@ -235,7 +260,7 @@ async def _run(
         async with asyncio.timeout(db.budget.left(db.deadline)) as scope:
             db.use.asked.add(scope)
             try:
-                answer = await db.background.let_go(_attempts(db, statement, parameters, row_factory), name="statement")
+                answer = await _attempts(db, statement, parameters, row_factory)
             finally:
                 db.use.asked.discard(scope)
     except (TimeoutError, psycopg_pool.PoolTimeout, errors.AllInUse):
@@ -300,7 +325,9 @@ async def _attempt(
             # The next one may be to the server that takes writes now, or be opened after a setting was taken back.
             await connection.close()
             raise
-        return (await cursor.fetchall() if cursor.description else []), cursor.rowcount
+        # Not ``description``, which makes an object of each column.
+        has_rows = cursor.pgresult is not None and cursor.pgresult.nfields > 0
+        return (await cursor.fetchall() if has_rows else []), cursor.rowcount
 
 
 @contextlib.asynccontextmanager
@@ -313,13 +340,7 @@ async def _connection(db: Database) -> AsyncIterator[Connection]:
     """
     before = db.use.returned
     try:
-        async with db.pool.connection(timeout=db.deadline * _SHARE) as connection:
-            db.use.taken += 1
-            try:
-                yield connection
-            finally:
-                db.use.taken -= 1
-                db.use.returned += not connection.closed
+        connection = await db.pool.getconn(timeout=db.deadline * _SHARE)
     except psycopg_pool.PoolTimeout as error:
         # One that came back meanwhile, and went to somebody else, may not be counted as taken yet.
         if db.use.taken < db.pool.max_size and db.use.returned == before:
@@ -329,6 +350,14 @@ async def _connection(db: Database) -> AsyncIterator[Connection]:
             "(BROWSERPOOL_DB_CONNECTIONS).",
             retry_after=RETRY_AFTER,
         ) from error
+    # No transaction is ever left open, so that there is nothing to end before it goes back.
+    db.use.taken += 1
+    try:
+        yield connection
+    finally:
+        db.use.taken -= 1
+        db.use.returned += not connection.closed
+        await db.pool.putconn(connection)
 
 
 def _may_repeat(error: psycopg.Error) -> bool:
