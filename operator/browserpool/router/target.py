@@ -59,6 +59,8 @@ class Target:
 
     def bound(self, terms: session_terms.Terms) -> "Target":
         """The same wish for a session that is bound to ``terms``."""
+        if terms is self.request.terms:  # nearly always: none
+            return self
         return dataclasses.replace(self, request=dataclasses.replace(self.request, terms=terms))
 
 

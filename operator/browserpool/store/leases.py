@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,6 +17,7 @@ from browserpool.model.states import BrowserState
 from browserpool.store import connect, queries
 
 _SQL = queries.topic("leases")
+_REQUEST: Final = tuple(field.name for field in dataclasses.fields(ClaimRequest))
 
 
 async def claim(db: connect.Database, request: ClaimRequest, *, freshness: float = 15.0) -> ClaimAnswer:
@@ -26,7 +27,7 @@ async def claim(db: connect.Database, request: ClaimRequest, *, freshness: float
 
     A caller that is cancelled while this runs may have a browser and not know it: shield it and release, or the lease runs out.
     """
-    parameters = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    parameters = {name: getattr(request, name) for name in _REQUEST}
     written = orjson.dumps(terms.plain(request.terms)).decode() if request.terms else None
     parameters |= {"freshness": freshness, "slot": chance.below(2**31), "terms": written}
     usual = "claim_on_node" if request.node is not None else "claim_in_region" if request.zone is None else "claim"
