@@ -235,6 +235,13 @@ async def test_a_page_that_leaves_for_another_is_followed(stand, web):
     assert "At last" in await stand.content(url=url)
 
 
+async def test_html_that_leaves_for_no_document_is_there(stand, web):
+    """Chromium then says neither that the html is there nor that all is loaded."""
+    html = f"<title>Stays</title><p>here<script>location.href = '{web.url('/nothing')}'</script>"
+    for wait_until in ("domcontentloaded", "load"):
+        assert "here" in await stand.content(html=html, gotoOptions={"waitUntil": wait_until, "timeout": 5000})
+
+
 async def test_load_waits_for_pictures_and_frames(stand, web):
     page = web.page(
         "/late", f'<img id=i src="{web.url("/picture/9")}"><iframe src="{web.url("/slow?seconds=0.3")}"></iframe>'

@@ -46,6 +46,7 @@ class Milestones:
         """Listen while the block runs."""
         handlers: dict[str, driver.Handler] = {
             "Page.frameNavigated": self._navigated,
+            "Page.documentOpened": self._opened,
             "Page.domContentEventFired": lambda _: self._reach("domcontentloaded"),
             "Page.loadEventFired": lambda _: self._reach("load"),
             "Page.lifecycleEvent": self._lifecycle,
@@ -92,6 +93,11 @@ class Milestones:
             self._reached = {_NAVIGATED}
             self._frames = {self._main: set()}
             self._changed.set()
+
+    def _opened(self, params: driver.Params) -> None:
+        """The body's ``html`` is written into the blank document: Chromium does not call that a navigation."""
+        if params["frame"]["id"] == self._main:
+            self._reach(_NAVIGATED)
 
     def _reach(self, milestone: str) -> None:
         self._reached.add(milestone)
