@@ -6,7 +6,7 @@ import functools
 import pytest
 import pytest_asyncio
 
-from browserpool.agent import actions
+from browserpool.agent import actions, driver
 from browserpool.model import errors
 from browserpool.model.wire import actions as wire
 from support import pages, site, waiting
@@ -233,6 +233,28 @@ async def test_a_page_that_stops_its_own_loading(stand, web):
 async def test_a_page_that_leaves_for_another_is_followed(stand, web):
     url = web.page("/leaves", "<title>Leaves</title><script>location.href = '/slow?seconds=0.3'</script>")
     assert "At last" in await stand.content(url=url)
+
+
+def refusing(monkeypatch, method, *, reason, meanwhile=None):
+    """Chromium refuses the first ``method`` of a page, which is at ``meanwhile`` by then."""
+    calls, refusals = driver.Session.call, iter([driver.CallRefused(method=method, cdp_code=-32000, reason=reason)])
+
+    async def call(session, called, params=None, *, deadline=driver.DEADLINE):
+        if called == method and (refusal := next(refusals, None)) is not None:
+            if meanwhile is not None:
+                await calls(session, "Page.navigate", {"url": meanwhile})
+            raise refusal
+        return await calls(session, called, params, deadline=deadline)
+
+    monkeypatch.setattr(driver.Session, "call", call)
+
+
+async def test_an_attempt_at_a_page_that_leaves_in_that_moment(stand, web, monkeypatch):
+    url = web.page("/loads", "<title>Loads</title><p>here<img src=/never>")
+    refusing(monkeypatch, "Page.stopLoading", reason="Not attached to an active page")
+    assert "here" in await stand.content(
+        url=url, gotoOptions={"waitUntil": "load", "timeout": 300}, bestAttempt=True, actionTimeout=15_000
+    )
 
 
 async def test_html_that_leaves_for_no_document_is_there(stand, web):

@@ -153,7 +153,13 @@ async def load(
             if not action.best_attempt:
                 raise _too_slow(action, seconds, milestones) from error
             # What has come so far is the attempt; what is still on its way must not disturb it.
-            await session.call("Page.stopLoading", deadline=max(time.left, 0.1))
+            await stop(session, deadline=max(time.left, 0.1))
+
+
+async def stop(session: driver.Session, *, deadline: float = driver.DEADLINE) -> None:
+    """Give up what is still on its way, ``deadline`` in seconds; in the moment in which a document replaces another, nothing is."""
+    with contextlib.suppress(driver.CallRefused):
+        await session.call("Page.stopLoading", deadline=deadline)
 
 
 async def _start(
