@@ -257,11 +257,17 @@ async def test_an_attempt_at_a_page_that_leaves_in_that_moment(stand, web, monke
     )
 
 
-async def test_html_that_leaves_for_no_document_is_there(stand, web):
+@pytest.mark.parametrize("does", ["location.href = '@nothing@'", "stop()"])
+async def test_html_that_gives_its_own_loading_up_is_there(stand, web, does):
     """Chromium then says neither that the html is there nor that all is loaded."""
-    html = f"<title>Stays</title><p>here<script>location.href = '{web.url('/nothing')}'</script>"
+    html = f"<title>Stays</title><p>here<script>{does.replace('@nothing@', web.url('/nothing'))}</script>"
     for wait_until in ("domcontentloaded", "load"):
         assert "here" in await stand.content(html=html, gotoOptions={"waitUntil": wait_until, "timeout": 5000})
+
+
+async def test_html_that_leaves_for_another_page_is_followed(stand, web):
+    html = f"<title>Leaves</title><script>location.href = '{web.url('/slow?seconds=0.3')}'</script>"
+    assert "At last" in await stand.content(html=html)
 
 
 async def test_load_waits_for_pictures_and_frames(stand, web):

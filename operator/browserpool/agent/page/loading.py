@@ -123,9 +123,13 @@ class Milestones:
     def _stopped(self, frame_id: str) -> None:
         """A page that stops its own loading (``window.stop()``) gets no further; whatever comes of it is there."""
         if frame_id == self._main and self.committed:
-            self.broken_off = "domcontentloaded" not in self._reached
-            self._reached |= {"domcontentloaded", "load"}
-            self._changed.set()
+            self.break_off()
+
+    def break_off(self) -> None:
+        """The document gets no further than it is."""
+        self.broken_off = "domcontentloaded" not in self._reached
+        self._reached |= {"domcontentloaded", "load"}
+        self._changed.set()
 
     def _closed(self, _: object) -> None:
         self._changed.set()
@@ -174,6 +178,7 @@ async def _start(
         await session.call(
             "Page.setDocumentContent", {"frameId": session.target_id, "html": action.html}, deadline=seconds
         )
+        await _parsed(session, milestones, seconds)
         return
     answer = await session.call("Page.navigate", _navigation(action), deadline=seconds)
     error_text = answer.get("errorText", "")
@@ -203,6 +208,22 @@ async def _complete(action: shared.QuickAction, *, session: driver.Session, seco
             code=errors.Code.NETWORK,
         )
     await session.call("Page.setDocumentContent", {"frameId": session.target_id, "html": html}, deadline=seconds)
+
+
+_BETWEEN: Final = 0.05
+"""Seconds between two looks at ``html`` that is not there at once; in them a navigation that its script wished for begins."""
+
+
+async def _parsed(session: driver.Session, milestones: Milestones, seconds: float) -> None:
+    """Wait until the ``html`` is read to its end, or says that it is twice: of one that stopped itself there comes no event."""
+    said = False
+    while not milestones.has("domcontentloaded"):
+        says = await scripts.evaluate(session, "document.readyState === 'complete'", deadline=seconds)
+        if says and said:
+            milestones.break_off()
+            return
+        said = bool(says)
+        await asyncio.sleep(_BETWEEN)
 
 
 def _navigation(action: shared.QuickAction) -> driver.Params:
