@@ -3,10 +3,12 @@
 import asyncio
 import functools
 
+import orjson
 import pytest
 import pytest_asyncio
 
 from browserpool.agent import actions, driver
+from browserpool.agent.page import budget, elsewhere
 from browserpool.model import errors
 from browserpool.model.wire import actions as wire
 from support import pages, site, waiting
@@ -235,6 +237,28 @@ async def test_a_page_that_leaves_for_another_is_followed(stand, web):
     assert "At last" in await stand.content(url=url)
 
 
+@pytest.mark.parametrize("name", pages.known_actions())
+async def test_a_page_that_leaves_for_where_nobody_answers_is_there(stand, web, name):
+    """Chromium answers no question about it while it is leaving."""
+    url = web.page(
+        "/leaves", "<title>Stays</title><p id=it>here<script>onload = () => { location.href = '/never' }</script>"
+    )
+    elements = {"elements": [{"selector": "#it"}]} if name == "scrape" else {}
+    async with asyncio.timeout(15):
+        made = await stand.perform(
+            name, url=url, gotoOptions={"waitUntil": "load", "timeout": 1000}, waitForTimeout=300, **elements
+        )
+    if name not in ("screenshot", "pdf"):
+        assert orjson.loads(made.body)["meta"]["title"] == "Stays"
+
+
+@pytest.mark.parametrize(
+    ("left", "navigation", "seconds"), [(120, 30, 30), (20, 30, 15), (10, 30, 5), (4, 30, 2), (4, 1, 1), (0, 30, 0)]
+)
+async def test_a_navigation_without_an_answer_leaves_time_for_the_page_that_is_there(left, navigation, seconds):
+    assert elsewhere.patience(budget.Budget(seconds=left, monotonic=lambda: 0.0), navigation=navigation) == seconds
+
+
 def refusing(monkeypatch, method, *, reason, meanwhile=None):
     """Chromium refuses the first ``method`` of a page, which is at ``meanwhile`` by then."""
     calls, refusals = driver.Session.call, iter([driver.CallRefused(method=method, cdp_code=-32000, reason=reason)])
@@ -247,6 +271,30 @@ def refusing(monkeypatch, method, *, reason, meanwhile=None):
         return await calls(session, called, params, deadline=deadline)
 
     monkeypatch.setattr(driver.Session, "call", call)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "reason", "body"),
+    [
+        ("screenshot", "Page.captureScreenshot", "Cannot take screenshot with 0 width.", {}),
+        ("screenshot", "Page.getLayoutMetrics", "Internal error", {"screenshotOptions": {"fullPage": True}}),
+        ("pdf", "Page.printToPDF", "Printing failed", {}),
+        ("accessibilityTree", "Accessibility.getFullAXTree", "Internal error", {}),
+        ("accessibilityTree", "DOM.describeNode", "Cannot find context with specified id", {"root": "#it"}),
+        ("snapshot", "Accessibility.getFullAXTree", "Internal error", {"formats": ["accessibilityTree", "content"]}),
+    ],
+)
+async def test_what_is_refused_because_the_page_goes_elsewhere_is_done_there(
+    stand, web, monkeypatch, name, method, reason, body
+):
+    there = web.page("/there", "<title>There</title><p id=it>there")
+    refusing(monkeypatch, method, reason=reason, meanwhile=there)
+    made = await stand.perform(name, url=web.page("/here", "<title>Here</title><p id=it>here"), **body)
+    if name == "accessibilityTree":
+        assert b'"there"' in made.body
+    # In a document that stays it is refused.
+    refusing(monkeypatch, method, reason=reason)
+    assert method in await failure(errors.Code.CAPTURE_FAILED)(stand.perform(name, url=there, **body))
 
 
 async def test_an_attempt_at_a_page_that_leaves_in_that_moment(stand, web, monkeypatch):

@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 
 from browserpool.agent.actions import answer, axtree
-from browserpool.agent.page import life, scripts
+from browserpool.agent.page import elsewhere, life, scripts
 from browserpool.model import errors
 from browserpool.model.wire import reading
 
@@ -20,10 +20,18 @@ async def capture(page: life.Page, action: reading.AccessibilityTree) -> answer.
         errors.InvalidRequest: Chromium cannot read ``root``.
         errors.PageFailed: no element matches it.
     """
-    root = None if action.root is None else await _element(page, action.root)
-    tree = await read(page, only_interesting=action.only_interesting, root=root)
+    tree = await page.anew(lambda: _tree(page, action))
     title = await page.evaluate("document.title")
     return answer.json({"accessibilityTree": tree}, page=page, title=title)
+
+
+async def _tree(page: life.Page, action: reading.AccessibilityTree) -> axtree.Tree | None:
+    seen = page.whereabouts.documents
+    root = None if action.root is None else await _element(page, action.root)
+    tree = await read(page, only_interesting=action.only_interesting, root=root)
+    if root is not None and page.whereabouts.documents != seen:
+        raise elsewhere.Replaced("The page went elsewhere between the look for root and the tree.")
+    return tree
 
 
 async def read(page: life.Page, *, only_interesting: bool = True, root: int | None = None) -> axtree.Tree | None:

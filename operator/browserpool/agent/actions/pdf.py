@@ -27,7 +27,7 @@ async def capture(page: life.Page, action: pdf.Pdf) -> answer.Answer:
         async with asyncio.timeout(seconds):
             if options.omit_background:
                 await page.call("Emulation.setDefaultBackgroundColorOverride", _TRANSPARENT)
-            printed = await page.call("Page.printToPDF", parameters(options))
+            printed = await page.anew(lambda: page.call("Page.printToPDF", parameters(options)))
             return answer.Answer(content_type="application/pdf", body=await _read(page, printed["stream"]))
     except TimeoutError as error:
         raise errors.PageFailed(

@@ -10,7 +10,7 @@ import orjson
 
 from browserpool.agent import driver
 from browserpool.agent.actions import answer
-from browserpool.agent.page import life, scripts, setup, waiting
+from browserpool.agent.page import elsewhere, life, scripts, setup, waiting
 from browserpool.model import errors
 from browserpool.model.wire import screenshot, shared
 
@@ -20,11 +20,6 @@ _MOST_SCROLLS: Final = 200
 _SCROLL_PAUSE: Final = 0.02
 """Seconds between two windows: a frame, in which what comes into view starts to load."""
 _PICTURES_DEADLINE: Final = 5.0
-_ON_ITS_WAY: Final = 0.5
-"""Seconds for the answer of a picture that was taken before its document was replaced."""
-_LOADED: Final = "document.readyState === 'complete'"
-_LOADED_DEADLINE: Final = 5.0
-"""Seconds for the load of a document that the page went to by itself. What has come by then is what a person would see."""
 
 
 async def capture(page: life.Page, action: screenshot.Screenshot) -> answer.Answer:
@@ -50,44 +45,41 @@ async def take(
     """The picture, as base64; of the page's next document, once that has loaded, where it goes there meanwhile."""
     if options.omit_background:
         await page.call("Emulation.setDefaultBackgroundColorOverride", _TRANSPARENT)
-    while True:
+    lost = False
+
+    async def attempt() -> driver.Params:
+        nonlocal lost
+        if lost:
+            # A picture that got lost may have left the window as large as it wanted it.
+            for call in setup.viewport(viewport):
+                await page.call(call.method, call.params)
+        lost = True
         clip = await _clip(page, options, viewport=viewport, selector=selector)
-        taken = await _taken(page, parameters(options, clip=clip))
-        if taken is not None:
-            return str(taken["data"])
-        await _arrive(page, viewport)
+        return await _taken(page, parameters(options, clip=clip))
+
+    taken = await page.anew(attempt)
+    return str(taken["data"])
 
 
-async def _taken(page: life.Page, params: driver.Params) -> driver.Params | None:
-    """Chromium's answer; ``None``: the document was replaced under it, and then Chromium refuses, or says nothing for ever."""
-    replaced = asyncio.Event()
+async def _taken(page: life.Page, params: driver.Params) -> driver.Params:
+    """Chromium's answer.
+
+    Raises:
+        elsewhere.Replaced: the document was replaced under it. Then Chromium refuses, or says nothing for ever.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(None) as scope:
 
             def navigated(event: driver.Params) -> None:
-                if event["frame"]["id"] == page.session.target_id and not replaced.is_set():
-                    replaced.set()
-                    scope.reschedule(asyncio.get_running_loop().time() + _ON_ITS_WAY)
+                if event["frame"]["id"] == page.session.target_id and scope.when() is None:
+                    scope.reschedule(asyncio.get_running_loop().time() + elsewhere.ON_ITS_WAY)
 
             off = page.session.on("Page.frameNavigated", navigated)
             try:
                 return await page.call("Page.captureScreenshot", params)
-            except driver.CallRefused:
-                # It may be said before the event that tells why.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(replaced.wait(), _ON_ITS_WAY)
-                if not replaced.is_set():
-                    raise
             finally:
                 off()
-    return None
-
-
-async def _arrive(page: life.Page, viewport: shared.Viewport) -> None:
-    """Wait for the document that the page went to; a picture that got lost may have left the window as large as it wanted it."""
-    await waiting.poll(page.session, _LOADED, seconds=min(_LOADED_DEADLINE, page.time.left))
-    for call in setup.viewport(viewport):
-        await page.call(call.method, call.params)
+    raise elsewhere.Replaced("The page went elsewhere under its picture.")
 
 
 def parameters(options: screenshot.ScreenshotOptions, *, clip: dict[str, float] | None) -> driver.Params:

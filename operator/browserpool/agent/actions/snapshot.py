@@ -18,7 +18,7 @@ async def capture(page: life.Page, action: snapshot.Snapshot) -> answer.Answer:
             case "markdown":
                 result[wanted] = await markdown.convert(document)
             case "accessibilityTree":
-                result[wanted] = await accessibility.read(page)
+                result[wanted] = await page.anew(lambda: accessibility.read(page))
             case "screenshot":
                 result[wanted] = await screenshot.take(page, action.screenshot_options, viewport=action.viewport)
     return answer.json(result, page=page, title=document.title)

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from browserpool.agent import browser as browsers
 from browserpool.agent import driver
-from browserpool.agent.page import budget, loading, scripts, setup, traffic, waiting
+from browserpool.agent.page import budget, elsewhere, loading, scripts, setup, traffic, waiting
 from browserpool.lib import tasks
 from browserpool.model import errors
 from browserpool.model.wire import shared
+
+T = TypeVar("T")
 
 _CLOSE_DEADLINE: Final = browsers.DISPOSE_DEADLINE + 1.0
 _HANDLERS_GRACE: Final = 1.0
@@ -24,6 +26,7 @@ class Page:
 
     session: driver.Session
     time: budget.Budget
+    whereabouts: elsewhere.Whereabouts
     status: int | None = None
 
     async def call(self, method: str, params: driver.Params | None = None) -> driver.Params:
@@ -33,6 +36,10 @@ class Page:
     async def evaluate(self, expression: str) -> Any:
         """The JSON value of a JavaScript expression; works where the page's own scripts are off. See ``scripts``."""
         return await scripts.evaluate(self.session, expression, deadline=max(self.time.left, 0.001))
+
+    async def anew(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What ``attempt`` makes of the page, or of where the page goes meanwhile. See ``elsewhere``."""
+        return await elsewhere.anew(attempt, whereabouts=self.whereabouts, session=self.session, time=self.time)
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +56,10 @@ async def opened(
     spare = await browser.spare()
     background = tasks.Background(grace=_HANDLERS_GRACE)
     try:
-        page = Page(session=spare.session, time=time)
+        whereabouts = elsewhere.Whereabouts(
+            spare.session, spawn=lambda call: background.spawn(traffic.whatever_comes(call), name="stop")
+        )
+        page = Page(session=spare.session, time=time, whereabouts=whereabouts)
         _dismiss_dialogs(spare.session, background)
         if wants_status:
             _note_status(page)
@@ -57,9 +67,12 @@ async def opened(
         await _prepare(action, calls, browser=browser, page=page, background=background)
         if setup.may_be_ahead(action.viewport):
             browser.window = setup.window(action.viewport)
-        await loading.load(action, session=spare.session, time=time, notes=browser.egress.refusal)
-        await waiting.settle(action, session=spare.session, time=time)
-        yield page
+        with whereabouts.watched():
+            await loading.load(action, session=spare.session, time=time, notes=browser.egress.refusal)
+            navigation = (action.goto_options.timeout or loading.MOST_MS) / 1000
+            whereabouts.settled(lambda: elsewhere.patience(time, navigation=navigation))
+            await waiting.settle(action, session=spare.session, time=time)
+            yield page
     finally:
         await tasks.finish(_close(browser, spare.context_id, background), deadline=_CLOSE_DEADLINE + _HANDLERS_GRACE)
 
