@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from browserpool.agent import driver
 from browserpool.model import errors
 from support import pages, site
 
@@ -255,3 +256,20 @@ async def test_the_callers_own_scripts_meet_what_the_page_has_made(result):
     assert "made 1" in await result(
         "content", html=html, addScriptTag=[tag], waitForFunction={"fn": "window.made === 1"}
     )
+
+
+async def test_a_visit_is_of_one_document_though_the_page_leaves_meanwhile(stand, web, monkeypatch):
+    """What a crawl keeps as an address's text must be that address's."""
+    there = web.page("/there", "<title>There</title><a href=/of-there>x</a>")
+    here = web.page("/here", "<title>Here</title><a href=/of-here>x</a>")
+    call = driver.Session.call
+
+    async def leaves_after_a_look(session, method, params=None, *, deadline=driver.DEADLINE):
+        made = await call(session, method, params, deadline=deadline)
+        if method == "Runtime.evaluate":
+            await call(session, "Page.navigate", {"url": there})
+        return made
+
+    monkeypatch.setattr(driver.Session, "call", leaves_after_a_look)
+    seen = orjson.loads((await stand.perform("crawl-visit", url=here)).body)["result"]
+    assert (seen["url"], seen["title"], seen["links"]) == (here, "Here", [web.url("/of-here")])

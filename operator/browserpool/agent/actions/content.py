@@ -1,13 +1,14 @@
 """``content``: the document as it is now, its doctype included."""
 
 import dataclasses
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, Self
 
 from browserpool.agent.actions import answer
 from browserpool.agent.page import life
 from browserpool.model.wire import reading
 
-_SERIALISE: Final = """
+SERIALISE: Final = """
 (() => ({
   title: document.title,
   base: document.baseURI,
@@ -15,6 +16,7 @@ _SERIALISE: Final = """
     node === document.documentElement ? node.outerHTML : new XMLSerializer().serializeToString(node)).join(''),
 }))()
 """
+"""The script of a ``Document``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +27,15 @@ class Document:
     title: str
     base: str
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """What ``SERIALISE`` gave."""
+        return cls(html=found["html"], title=found["title"], base=found["base"])
+
 
 async def read(page: life.Page) -> Document:
     """The document as it is now."""
-    found = await page.evaluate(_SERIALISE.strip())
-    return Document(html=found["html"], title=found["title"], base=found["base"])
+    return Document.of(await page.evaluate(SERIALISE.strip()))
 
 
 async def capture(page: life.Page, _: reading.Content) -> answer.Answer:

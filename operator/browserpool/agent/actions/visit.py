@@ -7,21 +7,25 @@ from browserpool.agent.page import life
 from browserpool.model.wire import crawl
 
 MAX_LINKS: Final = 10_000
-_WAY: Final = f"""
-(() => ({{url: location.href, links: Array.from(document.links).slice(0, {MAX_LINKS}).map(link => link.href)}}))()
+_VISIT: Final = f"""
+(() => ({{
+  document: {content.SERIALISE.strip()},
+  url: location.href,
+  links: Array.from(document.links).slice(0, {MAX_LINKS}).map(link => link.href),
+}}))()
 """
 
 
 async def capture(page: life.Page, action: crawl.Visit) -> answer.Answer:
     """All of it in the envelope."""
-    document = await content.read(page)
-    way = await page.evaluate(_WAY.strip())
+    found = await page.evaluate(_VISIT.strip())
+    document = content.Document.of(found["document"])
     result: dict[str, Any] = {
         "status": page.status or 200,
-        "url": way["url"],
+        "url": found["url"],
         "title": document.title,
         "html": document.html,
-        "links": way["links"],
+        "links": found["links"],
     }
     if action.markdown:
         result["markdown"] = await markdown.convert(document)
