@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 
 from browserpool.model import agentapi
 from browserpool.model.names import BrowserId
-from support import agents, waiting
+from support import agents, site, waiting
 
 CONTENT = "/v1/actions/content"
 HTML = {"html": "<p>hello</p>"}
@@ -214,6 +214,39 @@ async def test_nothing_of_a_cdp_session_reaches_the_next(router, tmp_path, fence
                 seen.append(len(await client.pages()))
             assert await agent.end(token) == (200, {"clean": True, "gone": False})
         assert seen == ["set", 2, [None, ""], 2]
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_worker_that_chromium_forgot_is_not_shown_to_a_cdp_client(router, tmp_path, fences, forgotten):
+    """Of many contexts with service workers, Chromium keeps a worker now and then: one that a connection of the test's own makes."""
+    async with site.running() as web, agents.agent(router, tmp_path, egress_allow=["127.0.0.0/8"]) as agent:
+        action = agents.token(next(fences))
+        assert (await agent.post(CONTENT, action, HTML))[0] == 200
+        assert (await agent.end(action))[1]["clean"]
+        group = agent.group
+        if forgotten:
+            await leave_a_worker(agent, web)
+        async with agent.cdp(agents.token(next(fences), kind="cdp")) as socket:
+            targets = (await Client(socket).call("Target.getTargets"))["targetInfos"]
+        assert {one["type"] for one in targets} == {"page"}
+        assert (agent.group != group) == forgotten
+
+
+async def leave_a_worker(agent, web):
+    [said] = agent.base.rglob("DevToolsActivePort")
+    port, path = said.read_text().split()
+    async with agent.http.ws_connect(f"ws://127.0.0.1:{port}{path}", max_msg_size=0) as socket:
+        client = Client(socket)
+        target, page = await client.open_page(web.url("/small"))
+        await client.arrive(page, web.url("/small"))
+        ready = "navigator.serviceWorker.register('/worker.js').then(() => navigator.serviceWorker.ready).then(() => 'ready')"
+        await waiting.until(lambda: has_evaluated(client, page, ready, "ready"))
+        await client.call("Target.closeTarget", targetId=target)
+
+
+async def has_evaluated(client, page, expression, wanted):
+    answer = await client.call("Runtime.evaluate", page, expression=expression, awaitPromise=True, returnByValue=True)
+    return answer["result"].get("value") == wanted
 
 
 async def test_a_big_message_passes_the_bridge(agent, fences):

@@ -27,6 +27,15 @@ WINDOW: driver.Params = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, 
 """What the wire's bodies get unless they say otherwise, as ``Emulation.setDeviceMetricsOverride`` takes it."""
 
 
+WORKERS_LEAVE = 0.5
+"""Seconds that a disposed context's workers may still be listed. Usually 0.3 s; those that are there longer stay."""
+
+
+def is_worker(target: driver.Params) -> bool:
+    """Whether a ``TargetInfo`` is of a worker of any kind."""
+    return str(target["type"]).endswith("worker")
+
+
 class EgressNotes(Protocol):
     """What the egress guard remembers of recent refusals, so that a page's network error gets its true name."""
 
@@ -103,6 +112,24 @@ class Browser:
             await asyncio.wait({self._refilling})
         if (ready := self._take()) is not None:
             await self.dispose(ready.context_id)
+
+    async def is_rid_of_workers(self) -> bool:
+        """Whether no worker of a disposed context is listed any more, which takes Chromium a moment. Some it lists for ever.
+
+        For when no page is open but the spare.
+
+        Raises:
+            errors.BrowserLost: Chromium is gone.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + WORKERS_LEAVE
+        while True:
+            listed = (await self.connection.call("Target.getTargets"))["targetInfos"]
+            if not any(is_worker(target) for target in listed):
+                return True
+            if loop.time() > ends:
+                return False
+            await asyncio.sleep(0.02)
 
     async def dispose(self, context_id: str) -> None:
         """Dispose of a context, its pages, cookies, storage and cache. Never raises: a failure makes the browser suspect.

@@ -112,7 +112,7 @@ class Custody:
         self._uses.add(use)
         try:
             async with use.scope:
-                child = await self._made_ready(before=self._book.before)
+                child = await self._made_ready(before=self._book.before, profile=profile)
                 self._keep_to(token)
                 child.traces = session.served(child.traces, token, profile=profile)
                 with _ends_with(child, use):
@@ -156,8 +156,8 @@ class Custody:
             raise errors.Unavailable("This agent has not been welcomed by a router yet.", retry_after=1)
         return self._book
 
-    async def _made_ready(self, *, before: Fence) -> chromium.Chromium:
-        """Chromium, up, and clean of every session up to ``before``."""
+    async def _made_ready(self, *, before: Fence, profile: bool) -> chromium.Chromium:
+        """Chromium, up, and clean of every session up to ``before``: to the last target, for whoever sees its whole ``profile``."""
         if self.clean_fence < before and not await self._cleaned(before):
             raise errors.Unavailable(
                 "What an earlier session left in this browser could not be cleaned away.", retry_after=1
@@ -167,7 +167,23 @@ class Custody:
             raise errors.Unavailable(
                 f"Chromium is down, and did not come back within {UP_DEADLINE:g} s.", retry_after=1
             )
-        return child
+        if not session.must_be_bare(child.traces, profile=profile):
+            return child
+        try:
+            bare = await tasks.finish(self._bare(child), deadline=2 * CLEAN_DEADLINE)
+        except TimeoutError:
+            bare = None
+        if bare is None:
+            raise errors.Unavailable("Chromium is being restarted; claim another.", retry_after=1)
+        return bare
+
+    async def _bare(self, child: chromium.Chromium) -> chromium.Chromium | None:
+        """Chromium without a worker of an earlier quick action's: another one, where this one keeps one."""
+        async with self._cleaning:
+            if self._keeper.child is child and not await child.browser.is_rid_of_workers():
+                log.info("Chromium keeps a worker whose context is gone, and restarts")
+                await self._renewed(spare=False)
+            return self._keeper.child
 
     def _keep_to(self, token: ClaimToken) -> None:
         """The session's terms hold from its first request on, and nothing that it shows later changes them."""

@@ -112,6 +112,11 @@ def needs_spare(traces: Traces) -> bool:
     return not traces.profile
 
 
+def must_be_bare(traces: Traces, *, profile: bool) -> bool:
+    """Whether nothing of earlier sessions may be listed in a Chromium that is about to be used: by the first who sees all of it."""
+    return profile and not traces.profile and traces.sessions > 0
+
+
 class Verdict(enum.Enum):
     """What must become of a Chromium before the browser is clean."""
 
