@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ import aiohttp
 from prometheus_client import parser
 
 from browserpool.controller import rights
+from browserpool.local import routing
 from cluster import access, shell
 from support import waiting
 
@@ -184,7 +184,7 @@ async def running(
     leads: bool = True,
 ) -> AsyncIterator[Replica]:
     """A replica that leads (or, without ``leads``, stands by), until the block ends; it is then stopped in order."""
-    port = _free_port()
+    port = routing.free_port("127.0.0.1", 0)
     settings = {
         "DSN": dsn,
         "SIGNING_KEY": "a signing key for tests only",
@@ -211,10 +211,3 @@ async def running(
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,16 +5,22 @@ import contextlib
 import errno
 import pathlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 import aiohttp
 
-from browserpool.lib import clock, tasks
+from browserpool.lib import chance, clock, tasks
 from browserpool.local import problems, processes
 
 _DEADLINE = 60.0
 _GRACE = 45.0
 """Longer than the router gives its running actions."""
+_OUTGOING: Final = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
+_UNPRIVILEGED: Final = 1024
+_SPAN: Final = 8192
+"""Ports that one is chosen of, so that two who choose at the same time seldom choose the same."""
+_TRIES: Final = 32
 
 
 @contextlib.asynccontextmanager
@@ -50,19 +56,42 @@ async def _answering(service: processes.Service, url: str, *, log_file: pathlib.
 
 
 def free_port(host: str, port: int) -> int:
-    """``port``, or any free one for 0.
+    """``port``, or any free one for 0: one that will be free for a router that is started again, too.
 
     Raises:
         problems.Problem: it cannot be listened on.
     """
+    if port == 0:
+        for candidate in _quiet(_outgoing_from()):
+            with contextlib.suppress(OSError):
+                return _bound(host, candidate)
+    try:
+        return _bound(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"Port {port} is in use by another program. Stop it, or choose another with --port."
+        else:
+            why = f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port."
+        raise problems.Problem(why) from None
+
+
+def _bound(host: str, port: int) -> int:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                why = f"Port {port} is in use by another program. Stop it, or choose another with --port."
-            else:
-                why = f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port."
-            raise problems.Problem(why) from None
+        probe.bind((host, port))
         return int(probe.getsockname()[1])
+
+
+def _outgoing_from() -> int:
+    """The lowest port that the kernel gives to an outgoing connection."""
+    try:
+        return int(_OUTGOING.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _quiet(outgoing_from: int) -> Iterator[int]:
+    """Ports to try that no outgoing connection gets, which would keep one from a router that is not up yet. None, if there are few."""
+    if outgoing_from - _SPAN >= _UNPRIVILEGED:
+        for _ in range(_TRIES):
+            yield outgoing_from - 1 - chance.below(_SPAN)
