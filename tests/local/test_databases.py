@@ -50,12 +50,11 @@ async def test_what_is_made_while_its_database_is_opened_anew_stays(database, po
             await stores.tried(within=10)
             assert await apply.carry_out(stores, hands, pool, [create(0)]) == []
             before = stores.of(OWN)
-            async with asyncio.TaskGroup() as group:
-                async with postgres.held(dsn, "browsers"):
-                    making = group.create_task(apply.carry_out(stores, hands, pool, [create(1)]))
-                    await waiting.until(lambda: before.use.taken)
-                    (tmp_path / "own" / "dsn").write_text(f"{dsn} connect_timeout=3")
-                    await waiting.until(stores.away)
+            async with asyncio.TaskGroup() as group, postgres.held(dsn, "browsers"):
+                making = group.create_task(apply.carry_out(stores, hands, pool, [create(1)]))
+                await waiting.until(lambda: before.use.taken)
+                (tmp_path / "own" / "dsn").write_text(f"{dsn} connect_timeout=3")
+                await waiting.until(stores.away)
                 assert not hands.started & {"shop-eu-1"}, "its row is still being written"
             assert making.result() == []
             await waiting.until(lambda: not stores.away(), deadline=30)
