@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import psycopg_pool
-from psycopg import abc, rows, waiting
+from psycopg import rows
 
 from browserpool.lib import clock, tasks
 from browserpool.model import errors, silence
@@ -33,10 +33,8 @@ _RECONNECT_EVERY: Final = 0.25
 """Seconds between attempts while Postgres is away. The pool's own backoff doubles up to minutes, and an outage would outlive itself."""
 _TCP_TIMEOUT_MS: Final = 10_000
 """A peer that vanished without a word is noticed after this long."""
-_GONE_AFTER_MS: Final = 200
-"""A server ends a statement within about so long after its connection was closed: a claim must not be made long after it was undone."""
-_LOOK_EVERY: Final = 0.1
-"""Seconds between looks whether a connection that is waited for is still there, as psycopg's own."""
+_LET_GO: Final = 1.0
+"""Seconds for a server to hear that it need not go on with a statement that nobody waits for, before its connection is simply closed."""
 _CLOSING: Final = 5.0
 """Seconds for a pool's own workers to end."""
 _CLOSING_GIVEN_UP: Final = 0.2
@@ -72,8 +70,8 @@ class Database:
     """An open pool. ``deadline`` is what one statement may take in seconds, the wait for a connection included.
 
     ``repeat``: a statement whose connection breaks is run once more, and waits for the server to be back. ``background`` has what is left
-    to do where nobody waits for it any more: to give up a new connection to a server that hangs takes seconds. ``budget`` is that of the
-    process's stop.
+    to do of one that nobody waits for any more: a server that hangs takes seconds to be told that it need not go on. ``budget`` is that of
+    the process's stop.
     """
 
     pool: psycopg_pool.AsyncConnectionPool[Connection]
@@ -103,7 +101,6 @@ async def opened(
     """
     pool = psycopg_pool.AsyncConnectionPool[Connection](
         dsn,
-        connection_class=_Abrupt,
         kwargs=_connection_settings(process=process, prepare=prepare, deadline=deadline),
         min_size=1,
         max_size=max_size,
@@ -114,6 +111,7 @@ async def opened(
         name=process,
     )
     budget = budget or tasks.Budget()
+    # Nobody waits for a statement longer than that, so that none is cancelled under a caller.
     background = tasks.Background(grace=deadline, budget=budget)
     db = Database(pool=pool, background=background, budget=budget, deadline=deadline)
     try:
@@ -122,7 +120,7 @@ async def opened(
         yield db
     finally:
         given_up = db.use.given_up.is_set()
-        await background.close(grace=0)
+        await background.close(grace=0 if given_up else None if db.use.asked else _LET_GO)
         await pool.close(timeout=_CLOSING_GIVEN_UP if given_up else max(budget.left(_CLOSING), _CLOSING_GIVEN_UP))
 
 
@@ -138,27 +136,6 @@ async def once(
         return await action(db)
 
 
-class _Abrupt(Connection):
-    """A connection that is closed when whoever waits for its answer is cancelled.
-
-    psycopg asks the server to give up the statement, over a new connection, and waits for that: seconds, where the server hangs. It
-    notices by itself (``client_connection_check_interval``), and to connect anew costs no more than asking.
-    """
-
-    async def wait(
-        self,
-        gen: abc.PQGen[Answer],
-        interval: float = _LOOK_EVERY,
-        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's own
-    ) -> Answer:
-        """What ``gen`` gives or raises, for psycopg's own cursors."""
-        try:
-            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
-        except asyncio.CancelledError:
-            self.pgconn.finish()
-            raise
-
-
 def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "autocommit": True,
@@ -169,10 +146,8 @@ def _connection_settings(*, process: str, prepare: bool, deadline: float) -> dic
         "prepare_threshold": 0 if prepare else None,
     }
     if prepare:
-        # The server gives up a little before the caller does, so that the caller need not break the connection; and soon where he did.
-        settings["options"] = (
-            f"-c statement_timeout={int(deadline * _SHARE * 1000)} -c client_connection_check_interval={_GONE_AFTER_MS} -c timezone=UTC"
-        )
+        # The server gives up a little before the caller does, so that the caller need not break the connection.
+        settings["options"] = f"-c statement_timeout={int(deadline * _SHARE * 1000)} -c timezone=UTC"
     return settings
 
 
@@ -260,7 +235,7 @@ async def _run(
         async with asyncio.timeout(db.budget.left(db.deadline)) as scope:
             db.use.asked.add(scope)
             try:
-                answer = await _attempts(db, statement, parameters, row_factory)
+                answer = await db.background.let_go(_attempts(db, statement, parameters, row_factory), name="statement")
             finally:
                 db.use.asked.discard(scope)
     except (TimeoutError, psycopg_pool.PoolTimeout, errors.AllInUse):
