@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import aiohttp
@@ -327,18 +328,29 @@ async def test_a_postgres_that_was_restarted_meanwhile_is_not_noticed(
 
 
 async def test_a_browser_that_nobody_heard_of_lately_is_not_claimed(dsn: str, database: connect.Database) -> None:
-    async with routers.rig(dsn, database, freshness=0.5) as rig:
+    # Of a minute, so that no stall of the machine's counts as silence.
+    async with routers.rig(dsn, database, freshness=60) as rig:
         [agent] = await rig.make_pool(onEmpty={"mode": "Fail"})
         assert (await rig.post(SHOT, BODY)).status == 200
+        await rig.until_ready()
         assert agent._beats is not None
         agent._beats.cancel()
+        await asyncio.wait({agent._beats})
+        for minutes, status in ((0.5, 200), (2, 503)):
+            # What it has said last may be on its way still.
+            await waiting.until(functools.partial(_silent_for, database, seconds=minutes * 60))
+            assert (await rig.post(SHOT, BODY)).status == status
+            if status == 200:
+                await rig.until_ready()
 
-        async def silent() -> bool:
-            [row] = await browsers.listing(database)
-            return (row.last_seen_age or 0) > 0.5
 
-        await waiting.until(silent)
-        assert (await rig.post(SHOT, BODY)).status == 503
+async def _silent_for(database: connect.Database, *, seconds: float) -> bool:
+    """Let the one browser be silent for so long; whether it has stayed so."""
+    set_back = b"update browsers set last_seen = now() - make_interval(secs => %(seconds)s)"
+    await connect.execute(database, set_back, {"seconds": seconds})
+    await asyncio.sleep(0.1)
+    [row] = await browsers.listing(database)
+    return (row.last_seen_age or 0) >= seconds
 
 
 async def test_a_pool_of_two_regions_spills_over_when_its_own_is_empty(rig: routers.Rig) -> None:
