@@ -6,7 +6,7 @@ import pytest
 
 from browserpool.lib import tasks
 from browserpool.model import credentials, errors
-from browserpool.model.names import TokenName
+from browserpool.model.names import PoolName, RegionName, TokenName
 from browserpool.model.tokens import Token
 from browserpool.router import catalog
 from browserpool.store import tokens
@@ -34,6 +34,25 @@ async def test_many_guesses_share_one_reading(database, monkeypatch):
     refused = await asyncio.gather(*guesses, return_exceptions=True)
     assert {type(error) for error in refused} == {errors.Unauthorized}
     assert len(readings) == 1
+
+
+async def test_a_backup_that_is_gone_is_not_looked_for_again_and_again(database, monkeypatch):
+    """A session is remembered for a day, whatever becomes of its region's backup."""
+    now, readings = 1000.0, []
+    known = catalog.Catalog(database, now=lambda: now)
+    await known.reload()
+    read = known._read
+
+    async def counted():
+        readings.append(1)
+        await read()
+
+    monkeypatch.setattr(known, "_read", counted)
+    for later, expected in ((1.0, 1), (1.0, 1), (catalog.UNBACKED, 2)):
+        now += later
+        for _ in range(3):
+            assert await known.backup_after_all(PoolName("gone"), RegionName("eu")) is None
+        assert len(readings) == expected
 
 
 async def test_who_leaves_while_he_reads_for_others_keeps_nothing_from_them(database, monkeypatch):

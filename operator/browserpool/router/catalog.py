@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 HURRY = 0.25
 """Seconds between two readings that a miss asks for."""
+UNBACKED = 5.0
+"""Seconds in which a region that had no backup is not looked at anew for whoever remembers one."""
 NODES_EVERY = 10.0
 """Seconds between two readings of the nodes: a cluster has thousands, and as many routers. At first, until there are any, each time."""
 
@@ -38,6 +40,8 @@ class Catalog:
         self._tried_at = -math.inf
         self._known_at = -math.inf
         """When the last reading began that came to an end, be it a failure."""
+        self._unbacked: dict[tuple[PoolName, RegionName], float] = {}
+        """When a backup was looked for with fresh eyes and not found."""
         self._reading = asyncio.Lock()
         self.backed = False
         """Whether any region's backup is another cluster's router."""
@@ -54,6 +58,20 @@ class Catalog:
         spec = self._pools.get(name)
         found = spec.region(region) if spec is not None else None
         return None if found is None else found.backup_router
+
+    async def backup_after_all(self, name: PoolName, region: RegionName) -> elsewhere.BackupRouter | None:
+        """The same, for something that must be there: if there is none it may have been named a moment ago, and the pools are read anew.
+
+        Not again for one that was not there a few seconds ago either: the pools are read each second anyway.
+        """
+        found, now = self.backup(name, region), self._now()
+        if found is None and now - self._unbacked.get((name, region), -math.inf) > UNBACKED:
+            self._unbacked = {key: at for key, at in self._unbacked.items() if now - at <= UNBACKED}
+            await self.hurry()
+            found = self.backup(name, region)
+            if found is None:
+                self._unbacked[name, region] = self._now()
+        return found
 
     @property
     def databases(self) -> frozenset[DatabaseName]:

@@ -62,11 +62,7 @@ async def _whereabouts(
     found = await remote_sessions.get(call.services.db, session_id)
     if found is None or not call.may_use(found.pool, found.token):
         raise missing
-    book = call.services.catalog
-    to = book.backup(found.pool, found.region)
-    if to is None:
-        await book.hurry()
-        to = book.backup(found.pool, found.region)
+    to = await call.services.catalog.backup_after_all(found.pool, found.region)
     if to is None:
         raise missing
     return found, to

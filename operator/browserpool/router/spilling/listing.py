@@ -61,13 +61,9 @@ async def live(call: services.Call) -> list[Shown]:
 async def _routers(call: services.Call) -> Mapping[elsewhere.BackupRouter, Collection[remote_sessions.Region]]:
     """Those to be asked, each once, with the regions that they have made sessions for."""
     book = call.services.catalog
-    regions = await remote_sessions.regions(call.services.db, token=call.owner)
-    if any(book.backup(one.pool, one.region) is None for one in regions):
-        # It may have been named a moment ago, and the session made there since.
-        await book.hurry()
     asked = collections.defaultdict(list)
-    for region in regions:
-        if (to := book.backup(region.pool, region.region)) is not None:
+    for region in await remote_sessions.regions(call.services.db, token=call.owner):
+        if (to := await book.backup_after_all(region.pool, region.region)) is not None:
             asked[to.model_copy(update={"pool": None})].append(region)
     return asked
 
