@@ -27,8 +27,8 @@ WINDOW: driver.Params = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, 
 """What the wire's bodies get unless they say otherwise, as ``Emulation.setDeviceMetricsOverride`` takes it."""
 
 
-WORKERS_LEAVE = 0.5
-"""Seconds that a disposed context's workers may still be listed. Usually 0.3 s; those that are there longer stay."""
+WORKERS_LEAVE = 1.0
+"""Seconds that a disposed context's workers may still be listed. Usually 0.3 s; those that are there for so long stay."""
 
 
 def is_worker(target: driver.Params) -> bool:
@@ -116,20 +116,16 @@ class Browser:
     async def is_rid_of_workers(self) -> bool:
         """Whether no worker of a disposed context is listed any more, which takes Chromium a moment. Some it lists for ever.
 
-        For when no page is open but the spare.
-
-        Raises:
-            errors.BrowserLost: Chromium is gone.
+        For when no page is open but the spare. False, too, of a Chromium that does not say.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + WORKERS_LEAVE
-        while True:
-            listed = (await self.connection.call("Target.getTargets"))["targetInfos"]
-            if not any(is_worker(target) for target in listed):
-                return True
-            if loop.time() > ends:
-                return False
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError, errors.BrowserpoolError):
+            async with asyncio.timeout(WORKERS_LEAVE):
+                while True:
+                    listed = (await self.connection.call("Target.getTargets"))["targetInfos"]
+                    if not any(is_worker(target) for target in listed):
+                        return True
+                    await asyncio.sleep(0.02)
+        return False
 
     async def dispose(self, context_id: str) -> None:
         """Dispose of a context, its pages, cookies, storage and cache. Never raises: a failure makes the browser suspect.

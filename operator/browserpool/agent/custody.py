@@ -22,6 +22,8 @@ UP_DEADLINE = 5.0
 """Seconds that a request waits for a Chromium that is being restarted."""
 STOP_DEADLINE = 5.0
 """Seconds that work of an ended session gets to clean up; what still runs then loses its Chromium."""
+BARE_DEADLINE = 7.0
+"""Seconds that a CDP client waits for a Chromium without an earlier caller's workers. A router that is told in time asks another one."""
 CLEAN_DEADLINE = 20.0
 """Seconds for cleaning, a restart included."""
 
@@ -170,7 +172,7 @@ class Custody:
         if not session.must_be_bare(child.traces, profile=profile):
             return child
         try:
-            bare = await tasks.finish(self._bare(child), deadline=2 * CLEAN_DEADLINE)
+            bare = await tasks.finish(self._bare(child), deadline=BARE_DEADLINE)
         except TimeoutError:
             bare = None
         if bare is None:
@@ -182,7 +184,7 @@ class Custody:
         async with self._cleaning:
             if self._keeper.child is child and not await child.browser.is_rid_of_workers():
                 log.info("Chromium keeps a worker whose context is gone, and restarts")
-                await self._renewed(spare=False)
+                return self._keeper.child if await self._renewed(spare=False, deadline=UP_DEADLINE) else None
             return self._keeper.child
 
     def _keep_to(self, token: ClaimToken) -> None:
@@ -234,12 +236,12 @@ class Custody:
             self._changed()
             return False
         if verdict is session.Verdict.RESTART:
-            return await self._renewed(spare=session.needs_spare(child.traces))
+            return await self._renewed(spare=session.needs_spare(child.traces), deadline=CLEAN_DEADLINE)
         return True
 
-    async def _renewed(self, *, spare: bool) -> bool:
+    async def _renewed(self, *, spare: bool, deadline: float) -> bool:
         self._ahead(spare)
-        child = await self._keeper.renew(deadline=CLEAN_DEADLINE)
+        child = await self._keeper.renew(deadline=deadline)
         if child is None:
             return False
         if spare:
