@@ -24,7 +24,7 @@ _LOADED: Final = "document.readyState === 'complete'"
 _LOADED_DEADLINE: Final = 5.0
 """Seconds for the load of a document that the page went to by itself. What has come by then is what a person would see."""
 _RESTLESS: Final = 20.0
-"""Seconds of trying on a page that goes elsewhere again and again."""
+"""Seconds of trying anew on a page that goes elsewhere again and again."""
 
 
 def patience(time: budget.Budget, *, navigation: float) -> float:
@@ -127,7 +127,7 @@ async def anew(
     Raises:
         errors.PageFailed: it failed in a document that stayed; or none stayed for long enough.
     """
-    began = time.spent
+    lost_at: float | None = None
     while True:
         seen = whereabouts.documents
         try:
@@ -137,7 +137,8 @@ async def anew(
             lost = error.code == errors.Code.CAPTURE_FAILED and await whereabouts.beyond(seen, within=within)
             if not lost:
                 raise
-            if time.spent - began > _RESTLESS:
+            lost_at = time.spent if lost_at is None else lost_at
+            if time.spent - lost_at > _RESTLESS:
                 raise errors.PageFailed(
                     f"The page went elsewhere again and again, for {_RESTLESS:.0f} s; nothing could be made of it.",
                     code=errors.Code.CAPTURE_FAILED,
