@@ -18,6 +18,8 @@ _GRACE = 45.0
 """Longer than the router gives its running actions."""
 _OUTGOING: Final = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
 _UNPRIVILEGED: Final = 1024
+_NODE_PORTS: Final = 30_000
+"""Where Kubernetes' ports of nodes begin: on a node, what comes to one of them comes to nobody who listens."""
 _SPAN: Final = 8192
 """Ports that one is chosen of, so that two who choose at the same time seldom choose the same."""
 _TRIES: Final = 32
@@ -55,16 +57,17 @@ async def _answering(service: processes.Service, url: str, *, log_file: pathlib.
             await asyncio.sleep(0.03)
 
 
-def free_port(host: str, port: int) -> int:
-    """``port``, or any free one for 0: one that will be free for a router that is started again, too.
+def free_port(host: str, port: int, *, other_than: int = 0) -> int:
+    """``port``, or any free one for 0, ``other_than`` one that is chosen already; it will be free for a router that is started again, too.
 
     Raises:
         problems.Problem: it cannot be listened on.
     """
     if port == 0:
         for candidate in _quiet(_outgoing_from()):
-            with contextlib.suppress(OSError):
-                return _bound(host, candidate)
+            if candidate != other_than:
+                with contextlib.suppress(OSError):
+                    return _bound(host, candidate)
     try:
         return _bound(host, port)
     except OSError as error:
@@ -92,6 +95,7 @@ def _outgoing_from() -> int:
 
 def _quiet(outgoing_from: int) -> Iterator[int]:
     """Ports to try that no outgoing connection gets, which would keep one from a router that is not up yet. None, if there are few."""
-    if outgoing_from - _SPAN >= _UNPRIVILEGED:
+    end = min(outgoing_from, _NODE_PORTS)
+    if end - _SPAN >= _UNPRIVILEGED:
         for _ in range(_TRIES):
-            yield outgoing_from - 1 - chance.below(_SPAN)
+            yield end - 1 - chance.below(_SPAN)

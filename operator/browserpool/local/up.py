@@ -87,7 +87,8 @@ async def run(options: Options) -> None:
     with directory.held(options.data) as home, contextlib.ExitStack() as stack:
         options = dataclasses.replace(options, port=routing.free_port(options.host, options.port))
         if options.chrome_port is not None:
-            options = dataclasses.replace(options, chrome_port=routing.free_port(loopback.HOST, options.chrome_port))
+            chrome_port = routing.free_port(loopback.HOST, options.chrome_port, other_than=options.port)
+            options = dataclasses.replace(options, chrome_port=chrome_port)
         _log_to(home, level=options.log_level, stack=stack)
         stack.callback(processes.kill_orphans)
         stack.callback(screen.finish)
