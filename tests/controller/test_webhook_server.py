@@ -192,6 +192,21 @@ class TestCertificates:
         (tmp_path / "tls.key").write_text((other / "tls.key").read_text())
         await waiting.until(lambda: accepted(port, PEMS[1]))
 
+    async def test_files_that_change_while_they_are_loaded_keep_nobody_out(self, port, tmp_path, monkeypatch):
+        load, loaded = server._context, []
+
+        def changing(files):
+            made = load(files)
+            loaded.append(made)
+            # Of two pairs, one half each; the next look finds the fitting pair again.
+            (tmp_path / "tls.key").write_text(PEMS[0].read_text().partition("-----BEGIN CERTIFICATE-----")[0])
+            return made
+
+        monkeypatch.setattr(server, "_context", changing)
+        written(tmp_path, PEMS[1])
+        await waiting.until(lambda: loaded)
+        await waiting.until(lambda: accepted(port, PEMS[1]))
+
     async def test_files_that_are_away_are_waited_for(self, port, tmp_path, caplog):
         (tmp_path / "tls.key").unlink()
         await waiting.until(lambda: "cannot be loaded" in caplog.text)

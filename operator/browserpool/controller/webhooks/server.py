@@ -54,12 +54,17 @@ class Certificate:
 
 
 class Reloading:
-    """A TLS context whose certificate is that of the files, as soon as they fit together."""
+    """A TLS context whose certificate is that of the files, as soon as they fit together.
+
+    It is not loaded into the context that serves, in which certificate and key are replaced one after the other: whoever shakes hands in
+    between is refused, and after a key that does not fit everybody is. Each pair has a context of its own, which new connections are given.
+    """
 
     def __init__(self, files: Certificate) -> None:
         self._files = files
         self._loaded = files.digest()
-        self.context = _context(files)
+        self._newest = self.context = _context(files)
+        self.context.sni_callback = self._give_newest
 
     async def look(self) -> None:
         """Load the files if they are others than before; what cannot be loaded is tried again at the next look."""
@@ -72,11 +77,16 @@ class Reloading:
         found = self._files.digest()
         if found == self._loaded:
             return
-        # A certificate whose key does not fit would be left half loaded: it is tried on another context first.
-        _context(self._files)
-        self.context.load_cert_chain(self._files.chain, self._files.key)
+        self._newest = _context(self._files)
+        # If they have changed meanwhile, the next look finds others again.
         self._loaded = found
         log.info("the webhooks' certificate was loaded again")
+
+    def _give_newest(
+        self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        """Called in each handshake, whether or not the client names a server."""
+        connection.context = self._newest
 
 
 def _context(files: Certificate) -> ssl.SSLContext:
