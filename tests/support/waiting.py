@@ -9,8 +9,10 @@ from browserpool.lib import clock
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], Awaitable[T] | T], *, deadline: float = 10.0, every: float = 0.01) -> T:
+async def until(condition: Callable[[], Awaitable[T] | T], *, deadline: float = 30.0, every: float = 0.01) -> T:
     """Ask ``condition`` (plain or async) again and again until it is truthy; answers that value.
+
+    ``deadline`` is for what never comes: of what comes, no stall of a machine with two cores and three such processes may decide.
 
     Raises:
         TimeoutError: it was still falsy after ``deadline`` seconds.
